@@ -1,0 +1,63 @@
+"""Learning Where to Edit Vision Transformers, replicated: data -> where -> edit -> measure -> figures.
+
+`snakemake -n` shows the plan. Targets: all (the default), tables, figures, notebooks; images and models make again what
+`dvc pull` fetches. Another run: `--configfile config/photos.yaml` or `config/paper.yaml`, laid over config/config.yaml.
+"""
+
+from snakemake.utils import min_version, validate
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+validate(config, "workflow/schemas/config.schema.yaml", set_default=False)
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/timings",
+
+
+wildcard_constraints:
+    backbone=one_of(CONFIG.backbones),
+    method=one_of(CONFIG.editors),
+    subset=one_of(CONFIG.subsets),
+    model=one_of(CONFIG.models),
+    notebook=one_of(FIGURES),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/where.smk"
+include: "workflow/rules/edit.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+    images,
+    models,
+    tables,
+    figures,
+    notebooks,
+
+
+onstart:
+    if workflow.is_main_process:
+        write_effective_config()
+
+
+rule all:
+    """Every table, figure and notebook of the run, and the page that shows them."""
+    default_target: True
+    input:
+        page="<results>/index.html",
+        notebooks=rules.notebooks.input,
+        figures=rules.figures.input,
+        tables=rules.tables.input,

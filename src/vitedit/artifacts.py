@@ -1,0 +1,200 @@
+"""Files that stages leave behind: tensors (safetensors), tables (parquet) and JSON, each whole or absent, each with its provenance.
+
+Every write goes to a temporary name in the same folder and is renamed, so that a killed job or a full disk never leaves
+half a file under the final name.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vitedit.errors import ArtifactError
+
+log = logging.getLogger(__name__)
+
+KEY = "vitedit"  # the one metadata key of ours, in safetensors headers and parquet schemas
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, renamed to it on success and deleted on any failure.
+
+    Raises:
+        ArtifactError: The disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{path}: could not be written ({error}). Nothing was left under that name; free space or fix the folder and run again.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def provenance(stage: str, depends: Mapping[str, Any]) -> dict[str, Any]:
+    """Who made an artefact: stage, the configuration it depends on, code version and machine kind."""
+    from vitedit import __version__
+
+    return {
+        "stage": stage,
+        "depends": dict(depends),
+        "vitedit": __version__,
+        "commit": _commit(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _commit() -> str:
+    """Commit of the checkout, `unknown` outside one; a trailing `+` marks uncommitted changes."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Writes tensors and their provenance as one safetensors file."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        save_file(contiguous, temporary, metadata={KEY: json.dumps(dict(meta))})
+
+
+def load_tensors(path: Path, depends: Mapping[str, Any] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads tensors and provenance; with `depends`, refuses a file made under another configuration.
+
+    Raises:
+        ArtifactError: Missing, damaged or stale.
+    """
+    with _readable(path), safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        meta = json.loads((file.metadata() or {}).get(KEY, "{}"))
+    _check_fresh(path, meta, depends)
+    return tensors, meta
+
+
+def save_table(path: Path, table: pd.DataFrame, meta: Mapping[str, Any]) -> None:
+    """Writes a table and its provenance as parquet."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), KEY.encode(): json.dumps(dict(meta)).encode()})
+    with atomic(path) as temporary:
+        pq.write_table(arrow, temporary)
+
+
+def load_table(path: Path, depends: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Reads a parquet table; with `depends`, refuses one made under another configuration.
+
+    Raises:
+        ArtifactError: Missing, damaged or stale.
+    """
+    with _readable(path):
+        arrow = pq.read_table(path)
+    _check_fresh(path, json.loads((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), depends)
+    return arrow.to_pandas()
+
+
+def save_json(path: Path, values: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Writes a JSON object with its provenance under the key `provenance`."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps({**values, "provenance": dict(meta)}, indent=2) + "\n")
+
+
+def load_json(path: Path, depends: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Reads a JSON object; with `depends`, refuses one made under another configuration.
+
+    Raises:
+        ArtifactError: Missing, damaged or stale.
+    """
+    with _readable(path):
+        values = json.loads(Path(path).read_text())
+    _check_fresh(path, values.get("provenance", {}), depends)
+    return values
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns every way a file can fail to load into one message with the remedy."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file. `dvc pull` fetches released files; `snakemake {path}` makes computed ones.") from None
+    except (OSError, SafetensorError, pa.ArrowException, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: damaged or of another kind ({error}). Delete it, then `dvc pull` or run its rule again.") from error
+
+
+def _check_fresh(path: Path, meta: Mapping[str, Any], depends: Mapping[str, Any] | None) -> None:
+    if depends is None or meta.get("depends") == json.loads(json.dumps(depends)):
+        return
+    made = meta.get("depends", {})
+    differing = [place for place in _differences(made, json.loads(json.dumps(depends)))]
+    raise ArtifactError(f"{path}: made under another configuration ({'; '.join(differing[:4])}). Run rule {meta.get('stage', '?')} again, or delete the file.")
+
+
+def _differences(made: Any, asked: Any, place: str = "") -> Iterator[str]:
+    if isinstance(made, dict) and isinstance(asked, dict):
+        for key in sorted(made.keys() | asked.keys()):
+            yield from _differences(made.get(key), asked.get(key), f"{place}.{key}".lstrip("."))
+    elif made != asked:
+        yield f"{place}: made with {made!r}, configuration says {asked!r}"
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from any printable parts: the same on every machine, independent between different parts."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
+
+
+def numpy_rng(*parts: object) -> np.random.Generator:
+    """A numpy generator that depends on nothing but `parts`."""
+    return np.random.default_rng(seed_of(*parts))
+
+
+def torch_rng(*parts: object) -> torch.Generator:
+    """A CPU torch generator that depends on nothing but `parts`."""
+    return torch.Generator().manual_seed(seed_of(*parts))
+
+
+def save_state(path: Path, state: Mapping[str, Any], depends: Mapping[str, Any]) -> None:
+    """Keeps what an interrupted stage needs to go on: tensors, numbers, strings, lists and mappings of them."""
+    with atomic(path) as temporary:
+        torch.save({"depends": json.dumps(depends), "state": dict(state)}, temporary)
+
+
+def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state of an interrupted stage; None without one, and None (with a warning) if it is another configuration's."""
+    if not Path(path).exists():
+        return None
+    with _readable(path):
+        try:
+            kept = torch.load(path, weights_only=True, map_location="cpu")
+        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            raise OSError(error) from None
+    if kept["depends"] != json.dumps(depends):
+        log.warning("%s: belongs to another configuration; starting anew.", path)
+        return None
+    return kept["state"]

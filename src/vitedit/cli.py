@@ -1,0 +1,166 @@
+"""Command line: one subcommand a stage, named as its rule, plus `schema` and `timings`.
+
+A stage's flags are the keyword names of its function. They carry paths and names only; choices live in the configuration.
+Exit codes: 0 done, 2 a mistake that the message explains, 1 anything else (with a traceback).
+"""
+
+import argparse
+import importlib
+import inspect
+import logging
+import os
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+
+from vitedit.config import Config, load
+from vitedit.errors import ViteditError
+from vitedit.gpu import VISIBLE, claim_gpu
+from vitedit.timings import as_text, read_timings
+
+log = logging.getLogger(__name__)
+
+STAGES = {
+    "render-images": "renders every image set of the embedded world",
+    "pretrain": "trains one model of the embedded world",
+    "build-benchmark": "finds groups of images on which a backbone fails in the same way",
+    "build-locality": "finds images that a backbone only just gets right",
+    "search-layers": "searches the run of layers where edits generalize and stay local",
+    "meta-train": "meta-trains the hypernetwork that says where to edit",
+    "edit-groups": "edits with one method on every group of a subset and measures each edit",
+    "specificity": "compares the hypernetwork's masks within and between groups",
+    "tabulate": "collects a run's results into tables",
+    "notebook": "executes one notebook on a run's tables",
+    "page": "writes a run's page",
+}
+"""Subcommand -> what it does. Its function is `vitedit.stages.<stage>.<stage>`, imported only when asked for."""
+
+Stage = Callable[..., None]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one subcommand and returns the exit code."""
+    words = list(sys.argv[1:] if words is None else words)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, force=True, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        arguments = vars(_parser(words).parse_args(words))
+        arguments.pop("run")(arguments)
+    except ViteditError as error:
+        print(f"vitedit: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the subcommand that is asked for imports its stage and gets its flags."""
+    parser = argparse.ArgumentParser(prog="vitedit", description="Edit a Vision Transformer from one image, stage by stage.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    asked = next((word for word in words if not word.startswith("-")), "")
+    for name, purpose in STAGES.items():
+        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        if name == asked:
+            _add_stage(command, stage_function(name))
+    schema = commands.add_parser("schema", help="prints the JSON schema of the configuration, as YAML")
+    schema.set_defaults(run=lambda arguments: sys.stdout.write(schema_text()))
+    timings = commands.add_parser("timings", help="prints how long each stage of a run took")
+    timings.add_argument("folder", type=Path, help="results/<run>/timings")
+    timings.set_defaults(run=lambda arguments: print(as_text(read_timings(arguments["folder"]))))
+    return parser
+
+
+def stage_function(name: str) -> Stage:
+    """The function behind a subcommand."""
+    stage = name.replace("-", "_")
+    return getattr(importlib.import_module(f"vitedit.stages.{stage}"), stage)
+
+
+def schema_text() -> str:
+    """JSON schema of the configuration as YAML."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    head = "# Made by `vitedit schema` from src/vitedit/config.py; a test keeps the two in step.\n"
+    return head + yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
+    """Flags of a stage from the keyword names of its function, and those that all stages share."""
+    command.add_argument("--config", type=Path, nargs="+", required=True, metavar="FILE", help="laid over each other, left to right")
+    command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one")
+    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of one operation (default: 1)")
+    for parameter in inspect.signature(stage, eval_str=True).parameters.values():
+        if parameter.name not in ("config", "device"):
+            _add_flag(command, parameter)
+    command.set_defaults(run=lambda arguments: _run(stage, arguments))
+
+
+def _add_flag(command: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
+    """One flag: text, a path, or NAME=PATH as often as needed."""
+    flag, kind = f"--{parameter.name.replace('_', '-')}", parameter.annotation
+    required = parameter.default is inspect.Parameter.empty
+    default = None if required else parameter.default
+    if get_origin(kind) in (dict, Mapping):
+        command.add_argument(flag, action=_Named, default={}, metavar="NAME=PATH", help="repeatable")
+    else:
+        command.add_argument(flag, type=_single(kind), required=required, default=default, metavar=_single(kind).__name__.upper())
+
+
+def _single(kind: Any) -> type:
+    """`Path` of `Path | None`; any other type is itself."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return next(part for part in get_args(kind) if part is not type(None))
+    return kind
+
+
+class _Named(argparse.Action):
+    """Collects NAME=PATH pairs into a dictionary."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        name, equals, path = str(values).partition("=")
+        if not (name and equals and path):
+            parser.error(f"{option_string} takes NAME=PATH, got '{values}'")
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: Path(path)})
+
+
+def _run(stage: Stage, arguments: dict[str, Any]) -> None:
+    """Checks the configuration, settles device and threads, and runs the stage."""
+    config = load(*arguments.pop("config"))
+    asked, threads = arguments.pop("device"), arguments.pop("threads")
+    import torch
+
+    from vitedit import editors
+
+    editors.check(config)
+    torch.set_num_threads(threads)
+    with ExitStack() as held:
+        if "device" in inspect.signature(stage).parameters:
+            arguments["device"] = _device(asked, held)
+        stage(config, **arguments)
+
+
+def _device(asked: str, held: ExitStack) -> Any:
+    """The torch device; a GPU is ours alone as long as `held` is open.
+
+    Raises:
+        ViteditError: `cuda` is asked for and there is none.
+    """
+    import torch
+
+    if asked == "cpu":
+        os.environ[VISIBLE] = ""
+    elif (lock := claim_gpu()) is not None:
+        held.enter_context(lock)
+    found = torch.cuda.is_available()
+    if asked == "cuda" and not found:
+        raise ViteditError("--device cuda: no usable GPU. `--device cpu` runs without one; `nvidia-smi` shows what there is.")
+    log.info("device %s, %d threads", torch.cuda.get_device_name() if found else "cpu", torch.get_num_threads())
+    return torch.device("cuda" if found else "cpu")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""CutMix pseudo-samples for meta-training (paper section 3.3; method notes 1.7)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32, Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from vitedit.artifacts import numpy_rng
+from vitedit.config import PseudoConfig, TransformConfig
+from vitedit.data.images import FILTERS, ImageSet, normalize
+from vitedit.errors import ConfigError, ImageError
+
+ASPECT = (3 / 4, 4 / 3)
+TRIES = 10
+ROOM = 1 << 30  # bytes of decoded images kept in memory
+
+Box = tuple[int, int, int, int]
+
+
+class PseudoSamples:
+    """Pairs of an image and the same image with a patch-aligned rectangle of another pasted in.
+
+    Batch i depends on the seed and on i only, so a meta-training resumes anywhere. Unlike in the published
+    code the last row and column of patches can be replaced too.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        indices: Sequence[int] | np.ndarray,
+        transform: TransformConfig,
+        patch_size: int,
+        config: PseudoConfig,
+        seed: int,
+    ) -> None:
+        grid = transform.size // patch_size
+        if config.patches[1] > grid or config.patches[0] > config.patches[1]:
+            raise ConfigError(
+                f"meta_train.pseudo.patches: {list(config.patches)} does not fit "
+                f"the model's {grid} x {grid} patches."
+            )
+        self.images, self.indices, self.transform = images, np.asarray(indices, np.int64), transform
+        self.patch_size, self.grid, self.config, self.seed = patch_size, grid, config, seed
+        self._kept: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
+        self._room = ROOM
+
+    def batch(
+        self, iteration: int, size: int
+    ) -> tuple[Float32[Tensor, "size 3 S S"], Float32[Tensor, "size 3 S S"]]:
+        """Originals and mixed images; 2 * size different images are drawn, donor i is pasted into original i.
+
+        Raises:
+            ImageError: Fewer than 2 * size images, or an unreadable one.
+        """
+        if len(self.indices) < 2 * size:
+            raise ImageError(
+                f"meta_train.pseudo: a batch of {size} needs {2 * size} images, '{self.images.name}' has "
+                f"{len(self.indices)} outside benchmark and locality set; "
+                "lower `meta_train.batch_size` or give more images."
+            )
+        rng = numpy_rng("pseudo", self.seed, iteration)
+        drawn = rng.choice(self.indices, 2 * size, replace=False)
+        pixels = np.stack([self._crop(int(index), rng) for index in drawn])
+        originals = normalize(pixels[:size], self.transform)
+        mixed = normalize(pixels[:size], self.transform)
+        donors = normalize(pixels[size:], self.transform)
+        for at in range(size):
+            rows, columns = self._rectangle(rng)
+            mixed[at, :, rows, columns] = donors[at, :, rows, columns]
+        return originals, mixed
+
+    def _crop(self, index: int, rng: np.random.Generator) -> UInt8[np.ndarray, "S S 3"]:
+        """A random part of an image at the model's input size."""
+        picture = Image.fromarray(self._pixels(index))
+        part = picture.crop(random_box(*picture.size, self.config.scale, rng))
+        side = self.transform.size
+        return np.asarray(part.resize((side, side), FILTERS[self.transform.interpolation]))
+
+    def _pixels(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
+        """A decoded image, kept in memory while there is room."""
+        if index in self._kept:
+            return self._kept[index]
+        pixels = np.asarray(self.images.picture(index))
+        if pixels.nbytes <= self._room:
+            self._kept[index] = pixels
+            self._room -= pixels.nbytes
+        return pixels
+
+    def _rectangle(self, rng: np.random.Generator) -> tuple[slice, slice]:
+        """Rows and columns of pixels, patch-aligned, anywhere on the grid."""
+        low, high = self.config.patches
+        lengths = rng.integers(low, high, 2, endpoint=True)
+        offsets = rng.integers(0, self.grid - lengths, endpoint=True)
+        first, last = offsets * self.patch_size, (offsets + lengths) * self.patch_size
+        return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
+
+
+def random_box(width: int, height: int, scale: tuple[float, float], rng: np.random.Generator) -> Box:
+    """(left, top, right, bottom) of a random part: area uniform in `scale`, aspect log-uniform in 3/4..4/3.
+
+    If ten draws do not fit into a very long image, the largest central part of a permitted aspect is taken.
+    """
+    for _ in range(TRIES):
+        area = rng.uniform(*scale) * width * height
+        aspect = np.exp(rng.uniform(*np.log(ASPECT)))
+        wide, high = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if 0 < wide <= width and 0 < high <= height:
+            left, top = rng.integers(0, (width - wide, height - high), endpoint=True)
+            return int(left), int(top), int(left) + wide, int(top) + high
+    wide, high = min(width, max(1, round(height * ASPECT[1]))), min(height, max(1, round(width / ASPECT[0])))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+def remaining(images: ImageSet, *manifests: pd.DataFrame) -> Int64[np.ndarray, " k"]:
+    """Places in the set of images that no manifest lists; manifests have the columns images and file."""
+    listed = {file for table in manifests for file in table.loc[table["images"] == images.name, "file"]}
+    return np.array([place for place, file in enumerate(images.files) if file not in listed], np.int64)

@@ -1,0 +1,71 @@
+"""The methods, one file each, behind one literal table. A new method is one file and one line here (docs/own-method.md)."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from vitedit.config import Config, Scalar
+from vitedit.editors.base import Editor
+from vitedit.editors.ft import FineTune
+from vitedit.editors.hypernet import HypernetMask
+from vitedit.editors.random_mask import RandomMask
+from vitedit.errors import ConfigError, UnknownNameError
+
+EDITORS: dict[str, type[Editor]] = {
+    "hypernet": HypernetMask,
+    "ft": FineTune,
+    "random_mask": RandomMask,
+}
+
+SHARED = ("descent", "seed")
+"""Fields that come from the run's configuration, not from the method's own section."""
+
+
+def editor_class(method: str) -> type[Editor]:
+    """The class of a method.
+
+    Raises:
+        UnknownNameError: No such method.
+    """
+    if method not in EDITORS:
+        raise UnknownNameError(f"no method '{method}'. Methods: {', '.join(EDITORS)}.")
+    return EDITORS[method]
+
+
+def build(method: str, setting: Mapping[str, Scalar], config: Config, artifacts: Mapping[str, Any]) -> Editor:
+    """A method with one setting of its hyper-parameters and its trained artefacts."""
+    cls = editor_class(method)
+    own = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # every Editor is a dataclass
+    shared = {name: getattr(config, name) for name in SHARED if name in own}
+    return cls(**shared, **setting, **artifacts)
+
+
+def check(config: Config) -> None:
+    """Checks every method's section before any work starts.
+
+    Raises:
+        UnknownNameError: No such method.
+        ConfigError: An unknown, missing or impossible hyper-parameter, or missing artefacts.
+    """
+    for method, section in config.editors.items():
+        cls = editor_class(method)
+        if tuple(section.artifacts) != cls.artifacts:
+            raise ConfigError(f"editors.{method}.artifacts: {section.artifacts} given, the method needs {list(cls.artifacts)}.")
+        for setting in section.settings():
+            _check_setting(method, cls, setting)
+
+
+def _check_setting(method: str, cls: type[Editor], setting: Mapping[str, Scalar]) -> None:
+    hints = get_type_hints(cls, include_extras=True)
+    own = {f.name: f for f in fields(cls) if f.name not in (*SHARED, *cls.artifacts)}  # type: ignore[arg-type]
+    unknown = sorted(setting.keys() - own.keys())
+    absent = sorted(name for name, f in own.items() if f.default is f.default_factory and name not in setting)
+    if unknown or absent:
+        raise ConfigError(f"editors.{method}: unknown {unknown}, missing {absent}. Hyper-parameters: {', '.join(own) or 'none'}.")
+    for name, value in setting.items():
+        try:
+            TypeAdapter(hints[name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise ConfigError(f"editors.{method}.{name}: {error.errors()[0]['msg']}, got {value!r}.") from None

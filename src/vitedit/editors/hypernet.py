@@ -1,0 +1,33 @@
+"""The proposed method: the hypernetwork says where, the masked descent edits (paper section 3)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+
+from vitedit.config import DescentConfig, Sparsity
+from vitedit.editors.base import Editor
+from vitedit.model.descent import descend
+from vitedit.model.edits import Edits, Samples
+from vitedit.model.vit import Split
+from vitedit.where.hypernet import Hypernet, score_units
+from vitedit.where.masks import binarise, expand
+
+
+@final
+@dataclass(frozen=True)
+class HypernetMask(Editor):
+    """Scores every hidden unit from the CLS token of the failing image and edits the highest."""
+
+    artifacts: ClassVar[tuple[str, ...]] = ("hypernet",)
+
+    descent: DescentConfig
+    sparsity: Sparsity
+    """Share of hidden units that stay frozen."""
+    hypernet: Hypernet
+    """Meta-trained for the same backbone and sites."""
+
+    def run(self, split: Split, samples: Samples) -> Edits:
+        """Predicts masks and descends under them."""
+        scores = score_units(self.hypernet, split, samples.images)
+        allowed = expand(binarise(scores, self.sparsity), split.sites, split.vit)
+        return descend(split, split.prefix_samples(samples.images), samples.labels.to(split.device), allowed, self.descent)

@@ -1,0 +1,49 @@
+"""Accuracies of a model of the embedded world on fresh pictures, for the README and the model cards."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from vitedit.embedded.pretrain import normalise
+from vitedit.embedded.render import BALANCED
+from vitedit.embedded.styles import STYLES
+from vitedit.embedded.world import Pictures, render_range
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy on one kind of picture; `contexts` is "typical", "others" (uniform over the other seven) or "balanced"."""
+
+    style: str
+    contexts: str
+    images: int
+    accuracy: float
+    shape: float
+    """Share of pictures whose shape is right, whatever the texture."""
+
+
+@torch.no_grad()
+def predict(model: nn.Module, pictures: Pictures) -> np.ndarray:
+    """Predicted classes (n,)."""
+    model.eval()
+    device = next(model.parameters()).device
+    parts = [pictures.images[at : at + BATCH] for at in range(0, len(pictures.labels), BATCH)]
+    return np.concatenate([model(normalise(part, device)).argmax(1).cpu().numpy() for part in parts])
+
+
+def evaluate_world(model: nn.Module, seed: int, n: int) -> list[Accuracy]:
+    """Accuracy on `n` fresh pictures of each kind: plain in typical, other and balanced contexts, then every other style."""
+    shares = {"typical": 1.0, "others": 0.0, "balanced": BALANCED}
+    kinds = [("plain", contexts) for contexts in shares] + [(style, "balanced") for style in STYLES if style != "plain"]
+    return [_accuracy(model, seed, n, style, contexts, shares[contexts]) for style, contexts in kinds]
+
+
+def _accuracy(model: nn.Module, seed: int, n: int, style: str, contexts: str, share: float) -> Accuracy:
+    pictures = render_range(seed, "evaluate", 0, n, share, style)
+    predicted = predict(model, pictures)
+    same_shape = predicted // 2 == pictures.labels // 2  # the two textures of a shape are neighbours in CLASSES
+    return Accuracy(style, contexts, n, float((predicted == pictures.labels).mean()), float(same_shape.mean()))

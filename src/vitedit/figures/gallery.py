@@ -1,0 +1,144 @@
+"""Pictures of the benchmark (paper Figs. 3 and A-D) and its size (paper Tables A and B)."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from vitedit.figures.style import BLACK, STYLED, SUBSET_COLOURS, VERMILION, empty, grid, group_title, panel_title, words
+
+Cell = dict[str, str | bytes]
+
+_PANEL_GROUPS = 24  # of a subset, the largest
+_ROWS = {"natural": 4}  # groups in the picture sheet
+_STYLE_ROWS = 2
+_PALE = 0.35
+
+
+@STYLED
+def fig1_groups(gallery: pd.DataFrame) -> Figure:
+    """For some groups the edit sample and images that fail in the same way; last the locality images.
+
+    Args:
+        gallery: Table `gallery`.
+    """
+    backbones = list(dict.fromkeys(gallery["backbone"]))
+    rows: list[tuple[str, list[Cell | None]]] = []
+    for backbone in backbones:
+        table = gallery[gallery["backbone"] == backbone]
+        for subset, pictures in table[table["role"].isin(["edit", "neighbour"])].groupby("subset", sort=False):
+            title = panel_title(backbone, backbones, words(str(subset)))
+            parts = [part for _, part in pictures.groupby("group", sort=False)]
+            rows += [(title, _cells(part)) for part in parts[: _ROWS.get(str(subset), _STYLE_ROWS)]]
+        near = _cells(table[table["role"] == "locality"])
+        rows += [(panel_title(backbone, backbones, "must not change"), near[:6])] if near else []
+    heads = ["edit sample", "neighbours: must be corrected too"]
+    return _sheet(rows, heads, [0, 1])
+
+
+@STYLED
+def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
+    """Pre-training images of the two classes of a natural group beside the group's images (paper Fig. 3).
+
+    Args:
+        gallery: Table `gallery`.
+    """
+    backbones = list(dict.fromkeys(gallery["backbone"]))
+    rows: list[tuple[str, list[Cell | None]]] = []
+    for (backbone, group), part in gallery[gallery["subset"] == "natural"].groupby(["backbone", "group"], sort=False):
+        typical, errors = part[part["role"] == "pretraining"], _cells(part[part["role"] != "pretraining"])
+        both = [_padded(_cells(images), 2) for _, images in typical.groupby("label_name", sort=False)]
+        if len(both) == 2 and errors:
+            rows.append((panel_title(str(backbone), backbones), [*both[0], *both[1], *_padded(errors, 3)]))
+    return _sheet(rows, ["pre-training: the true class", "pre-training: what it is taken for", "benchmark images"], [0, 2, 4])
+
+
+def _cells(part: pd.DataFrame) -> list[Cell | None]:
+    return [*part[["role", "label_name", "predicted_name", "png"]].to_dict("records")]
+
+
+def _padded(cells: list[Cell | None], count: int) -> list[Cell | None]:
+    return [*cells, *[None] * count][:count]
+
+
+def _sheet(rows: Sequence[tuple[str, list[Cell | None]]], heads: Sequence[str], places: Sequence[int]) -> Figure:
+    """A sheet of thumbnails; `heads` stand above the columns `places`."""
+    if not rows:
+        figure, axes = grid(1, 1)
+        empty(axes[0], "No pictures in this run.")
+        return figure
+    columns = max(len(cells) for _, cells in rows)
+    figure = Figure(figsize=(1.45 * columns + 0.4, 1.9 * len(rows) + 0.4), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.07)  # type: ignore[union-attr]
+    for at, (side, cells) in enumerate(rows):
+        for column in range(columns):
+            axis = figure.add_subplot(len(rows), columns, at * columns + column + 1)
+            _picture(axis, cells[column] if column < len(cells) else None)
+            if column == 0:
+                axis.set_ylabel(side, fontsize=8.5)
+            if at == 0 and column in places:
+                axis.set_title(textwrap.fill(heads[places.index(column)], 36), fontsize=9.5, loc="left")
+    return figure
+
+
+def _picture(axis: Axes, cell: Cell | None) -> None:
+    """A thumbnail, pixels shown as squares, with what it is and what it is taken for below."""
+    axis.set(xticks=[], yticks=[])
+    axis.grid(visible=False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    if cell is None:
+        return
+    png = cell["png"]
+    assert isinstance(png, bytes)
+    with Image.open(io.BytesIO(png)) as image:
+        axis.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
+    true, taken = str(cell["label_name"]), str(cell["predicted_name"])
+    axis.text(0.5, -0.03, textwrap.shorten(true, 20, placeholder="…"), fontsize=7.5, color=BLACK, ha="center", va="top", transform=axis.transAxes)
+    if taken and taken != true:
+        axis.text(0.5, -0.135, textwrap.shorten(f"seen: {taken}", 22, placeholder="…"), fontsize=7.5, color=VERMILION, ha="center", va="top", transform=axis.transAxes)
+
+
+@STYLED
+def tableA_groups(groups: pd.DataFrame) -> Figure:
+    """Images a group, of them edit samples, a panel a subset (Tables A and B of the paper as bars).
+
+    Args:
+        groups: Table `groups`.
+    """
+    backbones, subsets = list(dict.fromkeys(groups["backbone"])), list(dict.fromkeys(groups["subset"]))
+    panels = list(groups.groupby(["backbone", "subset"], sort=False))
+    most = min(_PANEL_GROUPS, max((len(part) for _, part in panels), default=1))
+    figure, axes = grid(max(len(panels), 1), 3, 4.3, 1.2 + 0.24 * most)
+    if not panels:
+        empty(axes[0], "No groups in this run.")
+    for axis, ((backbone, subset), part) in zip(axes, panels):
+        colour = SUBSET_COLOURS[subsets.index(str(subset)) % len(SUBSET_COLOURS)]
+        axis.set_title(panel_title(str(backbone), backbones, f"{words(str(subset))}: {len(part)} groups, {part['images'].sum()} images"))
+        _bars(axis, part.head(_PANEL_GROUPS).iloc[::-1], colour, most)
+    patches = [Patch(facecolor=("#444444", share)) for share in (_PALE, 1)]
+    figure.legend(patches, ["images, all used as neighbours", "of them also edit samples"], loc="outside lower center", ncols=2)
+    return figure
+
+
+def _bars(axis: Axes, part: pd.DataFrame, colour: str, most: int) -> None:
+    """A bar a group; bars are as thick in a panel of few groups as in one of `most`."""
+    places = np.arange(len(part))
+    titles = [group_title(true, taken, 34) for true, taken in zip(part["label_name"], part["predicted_name"])]
+    axis.barh(places, part["images"], color=(colour, _PALE), lw=0)
+    axis.barh(places, part["edits"], color=colour, lw=0)
+    for place, images in zip(places, part["images"]):
+        axis.annotate(str(images), (images, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.set_yticks(places, titles, fontsize=8)
+    axis.set_ylim(len(part) - most - 0.6, len(part) - 0.4)
+    axis.set_xlabel("Images in the group")
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.margins(x=0.12)
+    axis.grid(axis="y", visible=False)

@@ -1,0 +1,64 @@
+"""The overview: the proposed method against plain fine-tuning and against random masks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vitedit.figures.curves import number
+from vitedit.figures.style import BLACK, STYLED, empty, grid, methods, panel_title
+
+PROPOSED = "hypernet"
+REFERENCES = ("random_mask", "ft")
+_METRICS = {"gr": "Gain in generalization", "lr": "Gain in locality"}
+
+
+@STYLED
+def fig0_summary(differences: pd.DataFrame, proposed: str = PROPOSED, references: Sequence[str] = REFERENCES, subset: str = "all") -> Figure:
+    """Paired differences of GR and LR between the proposed method and its references, with intervals over groups.
+
+    Args:
+        differences: Table `differences`.
+        proposed: Method whose gain is shown.
+        references: Methods that it is compared with.
+        subset: Subset shown; "all" is the mean over all groups.
+    """
+    ours = differences["method"].eq(proposed) & differences["reference"].isin(list(references)) & differences["subset"].eq(subset)
+    table = differences[ours]
+    backbones = list(dict.fromkeys(table["backbone"])) or [""]
+    most = table[["reference", "value"]].drop_duplicates().shape[0]
+    figure, axes = grid(2 * len(backbones), 2, 4.7, 1.2 + 0.27 * max(most, 4))
+    look = methods([*differences["method"], *differences["reference"]])
+    for at, axis in enumerate(axes):
+        metric = list(_METRICS)[at % 2]
+        rows = table[(table["backbone"] == backbones[at // 2]) & (table["metric"] == metric)]
+        axis.set_title(panel_title(backbones[at // 2], backbones, _METRICS[metric]))
+        if rows.empty:
+            empty(axis, "No method to compare with in this run.")
+            continue
+        _forest(axis, rows, look)
+        axis.set_xlabel(f"Difference in {metric.upper()} (percentage points)")
+        if at % 2:
+            axis.set_yticklabels([])
+    return figure
+
+
+def _forest(axis: Axes, rows: pd.DataFrame, look: dict[str, tuple[str, str, str]]) -> None:
+    """A dot and an interval a comparison; dots of one reference stand together, in its colour."""
+    named, at, places = [], 0.0, []
+    for reference, part in rows.groupby("reference", sort=False):
+        text, colour, _ = look[str(reference)]
+        for row in part.sort_values("value").to_dict("records"):
+            x, low, high = (100 * row[end] for end in ("difference", "low", "high"))
+            axis.errorbar(x, at, xerr=np.nan_to_num([[x - low], [high - x]]), fmt="o", color=colour, ms=6, elinewidth=1.6)
+            places.append(at)
+            named.append(f"{row['knob']} {number(row['value'])} against {text.split(' (')[0].lower()}" if row["knob"] else f"against {text}")
+            at -= 1
+        at -= 0.6
+    axis.axvline(0, color=BLACK, lw=1)
+    axis.margins(x=0.12)
+    axis.set_yticks(places, named, fontsize=8.5)
+    axis.set_ylim(at + 1.1, 0.7)
+    axis.grid(axis="y", visible=False)

@@ -1,0 +1,1 @@
+"""What an edit did: success, generalization, locality, and the specificity of masks."""

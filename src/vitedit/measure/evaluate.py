@@ -1,0 +1,60 @@
+"""Edits on group and locality tokens -> one row an edit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitedit.measure.metrics import generalization, generalization_reference, locality
+from vitedit.model.edits import Edits
+from vitedit.model.vit import Split
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Images that an edit is measured on: prefix tokens and the unedited model's predictions, computed once."""
+
+    tokens: Float[Tensor, "images tokens width"]
+    before: Int[np.ndarray, "images"]
+
+    @classmethod
+    def of(cls, split: Split, images: Float[Tensor, "images 3 side side"], batch: int = 256) -> "Reference":
+        """Runs the unedited model once."""
+        tokens = torch.cat([split.prefix(part) for part in images.split(batch)])
+        with torch.no_grad():
+            before = torch.cat([split.suffix(part).argmax(-1) for part in tokens.split(batch)])
+        return cls(tokens, before.cpu().numpy())
+
+
+def measure(split: Split, edits: Edits, group: Reference, own: Int[np.ndarray, "edits"], near: Reference) -> pd.DataFrame:
+    """Success, generalization and locality of edits of one group, and what they cost.
+
+    Args:
+        split: The base model.
+        edits: Edits made from images of the group.
+        group: All images of the group.
+        own: Position of each edit's own sample in the group.
+        near: The locality set.
+
+    Returns:
+        One row an edit: sr, gr, gr_ref, lr, steps, loss, fraction, norm, status.
+    """
+    after = split.predict_many(group.tokens, edits.changed).cpu().numpy()
+    right = after == edits.labels.cpu().numpy()[:, None]
+    converged = edits.converged.cpu().numpy()
+    return pd.DataFrame(
+        {
+            "sr": right[np.arange(len(own)), own],
+            "gr": generalization(right, own),
+            "gr_ref": generalization_reference(right),
+            "lr": locality(split.predict_many(near.tokens, edits.changed).cpu().numpy(), near.before),
+            "steps": edits.steps.cpu().numpy(),
+            "loss": edits.losses.cpu().numpy(),
+            "fraction": edits.fraction(split.vit).cpu().numpy(),
+            "norm": edits.norm(split.vit).cpu().numpy(),
+            "status": np.where(converged, "converged", "max_steps"),
+        }
+    )

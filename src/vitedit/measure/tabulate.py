@@ -1,0 +1,190 @@
+"""From rows (one an edit) to the tables that figures, notebooks and the page read.
+
+Rates are means over groups of group means, so that a large group counts no more than a small one; their intervals are
+95 % percentile bootstraps over groups. One seed draws the same groups for every method, which makes differences paired.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from vitedit.where.search import pareto_front
+
+RATES = ("sr", "gr", "lr")
+SETTING = ["backbone", "method", "setting", "knob", "value", "subset"]
+PARTS = {"mlp": "FFN", "attn": "MSA"}
+LEVELS = (0.025, 0.975)
+
+Row = dict[str, Any]
+Interval = tuple[float, float]
+
+
+def bootstrap_interval(values: Float[np.ndarray, "n"], resamples: int, seed: int) -> Interval:
+    """95 % percentile bootstrap of the mean, missing values left out; (NaN, NaN) with fewer than two values."""
+    kept = values[~np.isnan(values)]
+    if len(kept) < 2:
+        return np.nan, np.nan
+    drawn = np.random.default_rng(seed).integers(0, len(kept), (resamples, len(kept)))
+    low, high = np.quantile(kept[drawn].mean(1), LEVELS)
+    return float(low), float(high)
+
+
+def _rate(name: str, values: pd.Series, resamples: int, seed: int) -> Row:
+    """Mean and interval of one rate as columns `name`, `name_low`, `name_high`."""
+    low, high = bootstrap_interval(values.to_numpy(float), resamples, seed)
+    return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
+
+
+def group_means(edits: pd.DataFrame) -> pd.DataFrame:
+    """One row a (setting, subset, group): means over its edits, and how many; then once more as the subset `all`.
+
+    `origin` is the subset that the group belongs to.
+    """
+    means = [*RATES, "gr_ref", "steps", "seconds", "fraction"]
+    values = edits.astype({name: float for name in means})
+    grouped = values.groupby([*SETTING, "group"], sort=False, dropna=False)
+    table = grouped[means].mean().assign(edits=grouped.size()).reset_index()
+    table = table.assign(origin=table["subset"])
+    return pd.concat([table, table.assign(subset="all")], ignore_index=True)
+
+
+def curves(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """A point a (method, setting, subset): rates with intervals, and the mean steps, seconds and share of changed weights."""
+    rows = []
+    for key, groups in group_means(edits).groupby(SETTING, sort=False, dropna=False):
+        row: Row = dict(zip(SETTING, key))
+        for name in RATES:
+            row |= _rate(name, groups[name], resamples, seed)
+        row |= {name: groups[name].mean() for name in ("gr_ref", "steps", "seconds", "fraction")}
+        rows.append(row | {"groups": len(groups), "edits": int(groups["edits"].sum())})
+    order = [*SETTING, "sr", "gr", "gr_ref", "lr", *(f"{n}_{e}" for e in ("low", "high") for n in RATES)]
+    return pd.DataFrame(rows, columns=[*order, "groups", "edits", "steps", "seconds", "fraction"])
+
+
+def differences(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """Paired differences `method - reference` of GR and LR, over the groups that both edited, with intervals.
+
+    A method is set against every other at the same value of the same knob (random against learned masks of one
+    sparsity) and against every method without a knob (plain fine-tuning).
+    """
+    rows: list[Row] = []
+    for (backbone, subset), table in group_means(edits).groupby(["backbone", "subset"], sort=False):
+        settings = _by_setting(table)
+        for (method, knob, value), ours in settings:
+            for (other, other_knob, other_value), theirs in settings:
+                comparable = (knob, value) == (other_knob, other_value) or not other_knob
+                if method != other and comparable:
+                    place = {"backbone": backbone, "subset": subset, "method": method, "reference": other, "knob": knob, "value": value}
+                    rows += [place | _difference(name, ours, theirs, resamples, seed) for name in ("gr", "lr")]
+    columns = ["backbone", "subset", "method", "reference", "knob", "value", "metric", "difference", "low", "high", "groups"]
+    return pd.DataFrame(rows, columns=columns).astype({"value": float})
+
+
+def _by_setting(table: pd.DataFrame) -> list[tuple[tuple[str, str, float | None], pd.DataFrame]]:
+    """Parts of a table of group means by (method, knob, value); None stands for no value, since NaN equals nothing."""
+    parts = []
+    for (method, knob, value), part in table.groupby(["method", "knob", "value"], sort=False, dropna=False):
+        key = (method, knob, None if pd.isna(value) else float(value))
+        parts.append((key, part.set_index(["origin", "group"])))
+    return parts
+
+
+def _difference(name: str, ours: pd.DataFrame, theirs: pd.DataFrame, resamples: int, seed: int) -> Row:
+    change = (ours[name] - theirs[name]).dropna()
+    low, high = bootstrap_interval(change.to_numpy(float), resamples, seed)
+    return {"metric": name, "difference": change.mean(), "low": low, "high": high, "groups": len(change)}
+
+
+def groups(benchmark: pd.DataFrame, name_of: Callable[[int], str]) -> pd.DataFrame:
+    """Table A: a row a group. `predicted` is -1, named "various", where the group's images are taken for several classes."""
+    rows = []
+    for (subset, group), images in benchmark.groupby(["subset", "group"], sort=False):
+        one = images["predicted"].nunique() == 1
+        label, predicted = int(images["label"].iloc[0]), int(images["predicted"].iloc[0]) if one else -1
+        named = {"label_name": name_of(label), "predicted_name": name_of(predicted) if one else "various"}
+        counts = {"images": len(images), "edits": int(images["is_edit"].sum())}
+        rows.append({"subset": subset, "group": group, "label": label, "predicted": predicted, **named, **counts})
+    return pd.DataFrame(rows, columns=["subset", "group", "label", "predicted", "label_name", "predicted_name", "images", "edits"])
+
+
+def add_truth(table: pd.DataFrame, benchmark: pd.DataFrame, truth: Mapping[str, int] | None) -> pd.DataFrame:
+    """Adds `label_correct`, the share of a natural group's images whose label is the true one; NaN where truth is unknown.
+
+    Labels of the MAD competition are the stronger model's predictions, so some are wrong.
+    """
+    true = benchmark["file"].map(dict(truth or {})).where(benchmark["subset"] == "natural")
+    right = (true == benchmark["label"]).astype(float).where(true.notna())
+    share = right.groupby([benchmark["subset"], benchmark["group"]]).mean().rename("label_correct")
+    return table.join(share, on=["subset", "group"])
+
+
+def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: int) -> pd.DataFrame:
+    """A row a run of consecutive blocks, with intervals over the edits, the Pareto front and the choice (paper Fig. 2)."""
+    table = []
+    for (part, first, last), edits in rows.groupby(["part", "first", "last"], sort=False):
+        row: Row = {"part": part, "first": int(first), "last": int(last), "name": run_name(str(part), int(first), int(last))}
+        row |= _rate("gr", edits["gr"], resamples, seed) | _rate("lr", edits["lr"], resamples, seed)
+        blocks = list(range(int(first), int(last) + 1))
+        table.append(row | {"sr": edits["sr"].mean(), "chosen": part == choice["part"] and blocks == list(choice["blocks"])})
+    rates = [f"{name}{end}" for name in ("gr", "lr") for end in ("", "_low", "_high")]
+    result = pd.DataFrame(table, columns=["part", "first", "last", "name", *rates, "sr", "chosen"])
+    front = pareto_front(result["gr"].to_numpy(float), result["lr"].to_numpy(float))
+    result.insert(len(result.columns) - 1, "on_front", front & result[["gr", "lr"]].notna().all(axis=1).to_numpy())
+    return result.astype({"chosen": bool, "on_front": bool})
+
+
+def run_name(part: str, first: int, last: int) -> str:
+    """Name of a run of 0-based blocks as the paper writes it, counted from 1: "FFN 8-10"."""
+    return f"{PARTS[part]} {first + 1}" + (f"-{last + 1}" if last > first else "")
+
+
+def specificity(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Mean IoU of every two groups, both triangles (paper Fig. 6b)."""
+    across = pairs[pairs["group_a"] != pairs["group_b"]]
+    mirrored = across.rename(columns={"group_a": "group_b", "group_b": "group_a"})
+    both = pd.concat([pairs, mirrored])[["group_a", "group_b", "iou"]]
+    return both.groupby(["group_a", "group_b"], sort=False)["iou"].agg(iou="mean", pairs="size").reset_index()
+
+
+def overlap(matrix: pd.DataFrame, sparsity: float, resamples: int, seed: int) -> Row:
+    """Mean IoU within and between groups and their difference, with intervals over groups, from `specificity`.
+
+    `chance` is the IoU expected of independent random masks of density d: d / (2 - d).
+    """
+    square = matrix.pivot(index="group_a", columns="group_b", values="iou")
+    iou = square.reindex(index=square.columns).to_numpy(float)
+    count, own = len(iou), np.eye(len(iou), dtype=bool)
+    within, between = _within_between(iou, np.arange(count)[None])
+    drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
+    drawn = drawn[(drawn != drawn[:, :1]).any(1)]  # one group alone has no between
+    resampled = _within_between(iou, drawn) if len(drawn) else (np.array([np.nan]),) * 2
+    row: Row = {}
+    values = {"within": (within, resampled[0]), "between": (between, resampled[1]), "difference": (within - between, resampled[0] - resampled[1])}
+    for name, (mean, spread) in values.items():
+        low, high = np.quantile(spread, LEVELS)
+        row |= {name: float(mean[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+    same = (matrix["group_a"] == matrix["group_b"]).to_numpy(bool)
+    pairs = matrix["pairs"].to_numpy(int)
+    density = 1 - sparsity
+    counts = {"groups": int(own.sum()), "within_pairs": int(pairs[same].sum()), "between_pairs": int(pairs[~same].sum()) // 2}
+    return row | counts | {"sparsity": sparsity, "chance": density / (2 - density)}
+
+
+def _within_between(iou: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the diagonal and of pairs of different groups, for each row of drawn groups (resamples, groups).
+
+    Groups that have no pair of their own (a single edit sample) are left out of the first mean.
+    """
+    pairs = iou[drawn[:, :, None], drawn[:, None, :]]
+    different = drawn[:, :, None] != drawn[:, None, :]
+    own = pairs[:, np.arange(drawn.shape[1]), np.arange(drawn.shape[1])]
+    return _masked_mean(own, ~np.isnan(own), (1,)), _masked_mean(pairs, different & ~np.isnan(pairs), (1, 2))
+
+
+def _masked_mean(values: np.ndarray, kept: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    count = kept.sum(tuple(axes))
+    total = np.where(kept, values, 0.0).sum(tuple(axes))
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)

@@ -1,0 +1,17 @@
+"""Losses, as equations."""
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def cross_entropy(logits: Float[Tensor, "images classes"], label: Int[Tensor, ""]) -> Float[Tensor, ""]:
+    """Editing loss -log p(y | x; theta'), mean over the samples of one edit (paper eq. 5)."""
+    return F.cross_entropy(logits, label.expand(len(logits)))
+
+
+def kl_divergence(teacher: Float[Tensor, "images classes"], student: Float[Tensor, "images classes"], temperature: float) -> Float[Tensor, ""]:
+    """T^2 KL(p_teacher/T || p_student/T) of two sets of logits, summed over classes, mean over images (paper eq. 2; Hinton's scaling)."""
+    p = F.softmax(teacher / temperature, dim=-1)
+    divergence = p * (F.log_softmax(teacher / temperature, dim=-1) - F.log_softmax(student / temperature, dim=-1))
+    return temperature**2 * divergence.sum(-1).mean()

@@ -1,0 +1,207 @@
+"""The base model: loading a timm ViT, and splitting it where edits begin.
+
+Nothing before the first edited matrix ever changes, so its output (the *prefix tokens*) is computed once an image; an edit
+or a measurement then runs the *suffix* only.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import timm
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from vitedit.config import ModelConfig
+from vitedit.errors import ArtifactError, ConfigError
+from vitedit.model.sites import Site, check_names
+
+Weights = dict[str, Tensor]
+"""Parameter name -> (*shape) for one model, (E, *shape) for many edits."""
+
+PASS_BYTES = {"cpu": 2**21, "cuda": 2**32}
+"""Widest activations (the FFN's hidden units) of one batched pass: what stays in a CPU's cache, or fits a GPU beside the rest."""
+
+
+def build_vit(config: ModelConfig) -> VisionTransformer:
+    """The architecture with random weights.
+
+    Raises:
+        ConfigError: timm has no such model, refuses an argument, or the model is no plain ViT that can be edited.
+    """
+    try:
+        model = timm.create_model(config.name, pretrained=False, **(config.architecture or {}))
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}") from None
+    if not isinstance(model, VisionTransformer):
+        raise ConfigError(f"'{config.name}' is a {type(model).__name__}; only timm's VisionTransformer (blocks of attn and mlp) can be edited.")
+    return model
+
+
+def load_vit(config: ModelConfig, checkpoint: Path, device: torch.device) -> VisionTransformer:
+    """A frozen pre-trained ViT in evaluation mode.
+
+    Attention is computed with plain matrix products: fused kernels have no batched form over many edits.
+
+    Raises:
+        ArtifactError: The checkpoint is missing, damaged, or of another architecture. Never continues with random weights.
+    """
+    model = build_vit(config)
+    _fill(model, read_weights(checkpoint), checkpoint, config)
+    for block in model.blocks:
+        block.attn.fused_attn = False
+    return model.eval().requires_grad_(False).to(device)
+
+
+def read_weights(path: Path) -> Weights:
+    """Tensors of a `.safetensors` or `.pth` file; the latter without unpickling code.
+
+    Raises:
+        ArtifactError: Missing, damaged, or of an unknown kind.
+    """
+    if not Path(path).is_file():
+        raise ArtifactError(f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake pretrain`.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        raise ArtifactError(f"{path}: damaged, or no checkpoint of tensors ({error}).") from None
+    return state.get("model", state)
+
+
+def _fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path, config: ModelConfig) -> None:
+    asked = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if asked != found:
+        wrong = [f"{n}: {found.get(n, 'absent')} in the file, {asked.get(n, 'absent')} in the model" for n in sorted(asked.keys() | found.keys()) if asked.get(n) != found.get(n)]
+        raise ArtifactError(
+            f"{path} is no checkpoint of {config.name} {json.dumps(config.architecture or {})}: {len(wrong)} tensors differ, e.g. {'; '.join(wrong[:3])}."
+        )
+    bad = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
+    if bad:
+        raise ArtifactError(f"{path}: NaN or infinite weights in {', '.join(bad[:3])}.")
+    model.load_state_dict(dict(weights))
+
+
+class Suffix(nn.Module):
+    """The part of a ViT from `point` on: (B, T, D) prefix tokens -> (B, C) logits."""
+
+    def __init__(self, vit: VisionTransformer, point: tuple[int, int]) -> None:
+        super().__init__()
+        self.vit = vit
+        self.point = point
+
+    def forward(self, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images classes"]:
+        """Runs the remaining blocks, the final norm and the head."""
+        block, part = self.point
+        if part == 1:
+            tokens = ffn_half(self.vit.blocks[block], tokens)
+        for later in self.vit.blocks[block + part :]:
+            tokens = later(tokens)
+        return self.vit.forward_head(self.vit.norm(tokens))
+
+
+def attention_half(block: nn.Module, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images tokens width"]:
+    """First half of a pre-norm block: x + attn(norm(x))."""
+    return tokens + block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
+
+
+def ffn_half(block: nn.Module, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images tokens width"]:
+    """Second half of a pre-norm block: x + mlp(norm(x))."""
+    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
+
+
+@dataclass(frozen=True)
+class Split:
+    """A ViT cut before the first of the sites. `suffix(prefix(images))` equals `vit(images)` exactly."""
+
+    vit: VisionTransformer
+    sites: tuple[Site, ...]
+
+    def __post_init__(self) -> None:
+        check_names(self.vit, (site.name for site in self.sites))
+
+    @cached_property
+    def point(self) -> tuple[int, int]:
+        """(block, 0 attention | 1 FFN) of the first site."""
+        return min(site.point for site in self.sites)
+
+    @cached_property
+    def _suffix(self) -> Suffix:
+        return Suffix(self.vit, self.point)
+
+    @property
+    def weights(self) -> Weights:
+        """The sites' unedited matrices."""
+        return {site.name: self.vit.get_parameter(site.name) for site in self.sites}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.vit.head.weight.device
+
+    @torch.no_grad()
+    def prefix(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images tokens width"]:
+        """Tokens that enter the first site's half block."""
+        vit, (block, part) = self.vit, self.point
+        tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images.to(self.device)))))
+        for earlier in vit.blocks[:block]:
+            tokens = earlier(tokens)
+        return attention_half(vit.blocks[block], tokens) if part == 1 else tokens
+
+    def prefix_samples(self, images: Float[Tensor, "edits samples 3 side side"]) -> Float[Tensor, "edits samples tokens width"]:
+        """`prefix` of the samples of E edits."""
+        return self.prefix(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+
+    def suffix(self, tokens: Float[Tensor, "images tokens width"], changed: Mapping[str, Tensor] | None = None) -> Float[Tensor, "images classes"]:
+        """Logits, with some matrices replaced.
+
+        Raises:
+            UnknownNameError: A replaced matrix is no parameter of the model.
+        """
+        changed = changed or {}
+        check_names(self.vit, changed)
+        return self.call(changed, tokens)
+
+    def call(self, changed: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
+        """`suffix` without the check of names: for use under vmap, where the caller has checked them once."""
+        return functional_call(self._suffix, {f"vit.{name}": tensor for name, tensor in changed.items()}, (tokens,))
+
+    def cls(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images width"]:
+        """CLS token after the final norm: the hypernetwork's input (method notes 1.6)."""
+        with torch.no_grad():
+            return self.vit.forward_features(images.to(self.device))[:, 0]
+
+    @torch.no_grad()
+    def predict_many(self, tokens: Tensor, changed: Mapping[str, Tensor]) -> Tensor:
+        """Predictions of E edited models, in as many passes as memory asks for.
+
+        Args:
+            tokens: Prefix tokens (n, T, D) shared by all edits, or (E, n, T, D) of their own.
+            changed: Replaced matrices {name: (E, *shape)}.
+
+        Returns:
+            Predicted classes (E, n).
+        """
+        check_names(self.vit, changed)
+        edits, own = len(next(iter(changed.values()))), tokens.dim() == 4
+        hidden = max(tensor.shape[-2] for tensor in changed.values())
+        room = max(1, PASS_BYTES[self.device.type] // (tokens.shape[-2] * hidden * tokens.element_size()))
+        images = min(tokens.shape[-3], room)
+        one = vmap(lambda weights, some: self.call(weights, some).argmax(-1), in_dims=(0, 0 if own else None))
+
+        def rows(start: int, stop: int) -> Tensor:
+            weights = {name: tensor[start:stop] for name, tensor in changed.items()}
+            parts = (tokens[start:stop] if own else tokens).split(images, dim=-3)
+            return torch.cat([one(weights, part) for part in parts], dim=-1)
+
+        step = max(1, room // images)
+        return torch.cat([rows(i, min(i + step, edits)) for i in range(0, edits, step)])

@@ -1,0 +1,91 @@
+"""What the stages after the benchmark share: a backbone, its sites, its groups and its locality set."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitedit.artifacts import load_json, load_table
+from vitedit.config import Config
+from vitedit.data.images import read_files
+from vitedit.errors import ArtifactError, ImageError
+from vitedit.lineage import depends
+from vitedit.measure.evaluate import Reference
+from vitedit.model.edits import Samples
+from vitedit.model.sites import Site
+from vitedit.model.vit import Split, load_vit
+
+BATCH_BYTES = {"cpu": 2**28, "cuda": 2**35}
+"""Memory for the copies of the edited matrices in one descent."""
+COPIES = 4  # weights, squared gradients, gradients, results
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model of the run with the images that its edits are made from and measured on."""
+
+    config: Config
+    name: str
+    split: Split
+
+    @classmethod
+    def load(cls, config: Config, name: str, sites: tuple[Site, ...], device: torch.device) -> "Backbone":
+        """Loads the model and cuts it before the sites."""
+        return cls(config, name, Split(load_vit(config.models[name], config.checkpoint(name), device), sites))
+
+    @classmethod
+    def chosen(cls, config: Config, name: str, choice: Path, device: torch.device) -> "Backbone":
+        """Loads the model and cuts it where the layer search (or the configuration) says."""
+        made = load_json(choice, depends(config, "search_layers", backbone=name))
+        return cls.load(config, name, tuple(Site(**site) for site in made["sites"]), device)
+
+    def manifest(self, benchmark: Path, subset: str | None = None) -> pd.DataFrame:
+        """Rows of the benchmark, of one subset if it is named.
+
+        Raises:
+            ArtifactError: Stale, or the subset has no groups.
+        """
+        table = load_table(benchmark, depends(self.config, "build_benchmark", backbone=self.name))
+        if subset is None:
+            return table
+        rows = table[table["subset"] == subset].reset_index(drop=True)
+        if rows.empty:
+            raise ArtifactError(f"{benchmark}: no groups in the subset '{subset}'. Subsets: {', '.join(table['subset'].unique())}.")
+        return rows
+
+    def locality(self, locality: Path) -> Reference:
+        """The locality set as seen by the unedited model."""
+        table = load_table(locality, depends(self.config, "build_locality", backbone=self.name))
+        return Reference.of(self.split, self.read(table))
+
+    def read(self, rows: pd.DataFrame) -> Float[Tensor, "images 3 side side"]:
+        """Images of a manifest's rows.
+
+        Raises:
+            ImageError: There are no rows, or an image cannot be read.
+        """
+        if rows.empty:
+            raise ImageError("no images: a group or locality set is empty. Build the benchmark again with more images or a wider rule.")
+        transform = self.config.models[self.name].transform
+        return read_files(self.config.images, list(rows["images"]), list(rows["file"]), transform)
+
+    def samples(self, rows: pd.DataFrame) -> Samples:
+        """Edit samples, one image an edit."""
+        images = self.read(rows)[:, None].to(self.split.device)
+        return Samples(images, torch.as_tensor(rows["label"].to_numpy(), device=self.split.device), tuple(rows["file"]))
+
+    def batches(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+        """Rows in as many batches as the memory for edited matrices asks for."""
+        size = COPIES * sum(weight.numel() * weight.element_size() for weight in self.split.weights.values())
+        step = max(1, BATCH_BYTES[self.split.device.type] // size)
+        yield from (rows.iloc[i : i + step] for i in range(0, len(rows), step))
+
+
+def own_positions(group: pd.DataFrame, edits: pd.DataFrame) -> np.ndarray:
+    """Position of each edit's image in its group."""
+    return np.array([group.index.get_loc(row) for row in edits.index])

@@ -1,0 +1,58 @@
+"""Stage build_locality: which images does a model only just get right? One row an image (paper section 4)."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitedit.artifacts import provenance, save_table
+from vitedit.config import Config, LocalityConfig
+from vitedit.data.duplicates import repeats
+from vitedit.data.images import open_images, read_classes
+from vitedit.data.locality import Margins, margins, near_boundary
+from vitedit.data.predictions import labels_of, predict
+from vitedit.errors import ConfigError
+from vitedit.lineage import depends
+from vitedit.model.vit import load_vit
+
+log = logging.getLogger(__name__)
+
+
+def build_locality(config: Config, *, backbone: str, output: Path, device: torch.device) -> None:
+    """Writes the locality manifest of one backbone.
+
+    Raises:
+        ConfigError: No image is near enough to the boundary, or the unlabelled MAD pool is named as a source.
+        ImageError: A set of images is missing, empty, unlabelled or unreadable.
+    """
+    if config.benchmark.rule == "mad" and config.benchmark.images in config.locality.sources:
+        raise ConfigError(
+            f"locality.sources: '{config.benchmark.images}' is the pool of the MAD competition, whose labels "
+            "come from the stronger model; an image could be both edit sample and locality image."
+            " Name another set."
+        )
+    settings = config.models[backbone]
+    model = load_vit(settings, config.checkpoint(backbone), device)
+    sources = []
+    for name in config.locality.sources:
+        images = open_images(name, config.images[name], read_classes(config.classes))
+        probabilities = predict(model, images, settings.transform, device)
+        labels = labels_of(images, probabilities.shape[1])
+        sources.append(_once(margins(images, probabilities, labels), labels, config.locality))
+    table = near_boundary(sources, config.locality.gap, config.locality.max_images)
+    log.info(
+        "locality: %d images (%s)",
+        len(table),
+        ", ".join(f"{k}: {v}" for k, v in table["images"].value_counts().items()),
+    )
+    save_table(
+        output, table, provenance("build_locality", depends(config, "build_locality", backbone=backbone))
+    )
+
+
+def _once(source: Margins, labels: np.ndarray, config: LocalityConfig) -> Margins:
+    """The source without those images near the boundary that are second copies of a photograph."""
+    near = source.places[source.gaps < config.gap]
+    kept = ~np.isin(source.places, sorted(repeats(source.images, labels, near)))
+    return Margins(source.images, source.places[kept], source.gaps[kept])

@@ -1,0 +1,66 @@
+"""Rule search_layers: which blocks, and which half of them, to edit (paper section 3.1, Fig. 2)."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from vitedit.artifacts import provenance, save_json, save_table
+from vitedit.config import Config
+from vitedit.editors.ft import FineTune
+from vitedit.errors import ConfigError
+from vitedit.lineage import depends
+from vitedit.measure.evaluate import Reference, measure
+from vitedit.model.sites import find_sites
+from vitedit.model.vit import Split, load_vit
+from vitedit.progress import track
+from vitedit.stages.backbone import Backbone, own_positions
+from vitedit.where.search import Run, choose, runs
+
+
+def search_layers(
+    config: Config, *, backbone: str, benchmark: Path, locality: Path, rows: Path, choice: Path, device: torch.device
+) -> None:
+    """Fine-tunes every run of consecutive FFNs and self-attentions on one group and writes the rates and the choice."""
+    vit = load_vit(config.models[backbone], config.checkpoint(backbone), device)
+    every = list(runs(len(vit.blocks), config.search.run_length))
+    tables = [
+        _rates(Backbone(config, backbone, Split(vit, find_sites(vit, run.part, run.blocks))), run, benchmark, locality)
+        for run in track(every, "layer runs", len(every))
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    made = provenance("search_layers", depends(config, "search_layers", backbone=backbone))
+    save_table(rows, table, made)
+    save_json(choice, _choice(config, vit, table), made)
+
+
+def _rates(backbone: Backbone, run: Run, benchmark: Path, locality: Path) -> pd.DataFrame:
+    """One row an edit: fine-tuning of one run of layers."""
+    group = _group(backbone.config, backbone.manifest(benchmark, backbone.config.search.subset))
+    samples = group[group["is_edit"]].head(backbone.config.search.max_edits)
+    edits = FineTune(backbone.config.descent).edit(backbone.split, backbone.samples(samples))
+    images = Reference.of(backbone.split, backbone.read(group))
+    rates = measure(backbone.split, edits, images, own_positions(group, samples), backbone.locality(locality))
+    named = rates[["sr", "gr", "lr", "steps"]].assign(edit=range(len(samples)), file=samples["file"].to_numpy(), **asdict(run))
+    return named[["part", "first", "last", "edit", "file", "sr", "gr", "lr", "steps"]]
+
+
+def _group(config: Config, manifest: pd.DataFrame) -> pd.DataFrame:
+    """The group that is searched on: the one named, or the largest."""
+    sizes = manifest.groupby("group").size()
+    name = config.search.group or sizes.idxmax()
+    if name not in sizes.index:
+        raise ConfigError(f"search.group: no group '{name}' in the subset '{config.search.subset}'. Groups: {', '.join(sizes.index)}.")
+    return manifest[manifest["group"] == name].reset_index(drop=True)
+
+
+def _choice(config: Config, vit: VisionTransformer, table: pd.DataFrame) -> dict[str, Any]:
+    """Blocks, part and sites to edit, and who chose them."""
+    found = choose(table)
+    fixed = config.sites.blocks
+    part, blocks = (found.part, found.blocks) if fixed is None else (config.sites.part, fixed)
+    sites = [asdict(site) for site in find_sites(vit, part, blocks)]
+    return {"by": "search" if fixed is None else "config", "part": part, "blocks": blocks, "sites": sites, "search": asdict(found)}

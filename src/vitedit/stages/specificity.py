@@ -1,0 +1,26 @@
+"""Rule specificity: do masks depend on the kind of error? (paper Fig. 6)"""
+
+from pathlib import Path
+
+import torch
+
+from vitedit.artifacts import provenance, save_table
+from vitedit.config import Config
+from vitedit.lineage import depends
+from vitedit.measure.specificity import overlaps
+from vitedit.stages.backbone import Backbone
+from vitedit.stages.trained import load_trained
+from vitedit.where.hypernet import score_units
+from vitedit.where.masks import binarise
+
+
+def specificity(
+    config: Config, *, backbone: str, benchmark: Path, choice: Path, hypernet: Path, output: Path, device: torch.device
+) -> None:
+    """Predicts the mask of every image of a subset's groups and writes the overlap of every pair."""
+    base = Backbone.chosen(config, backbone, choice, device)
+    rows = base.manifest(benchmark, config.specificity.subset)
+    network = load_trained(config, backbone, base.split, ["hypernet"], {"hypernet": hypernet})["hypernet"]
+    scores = score_units(network, base.split, base.read(rows)[:, None])
+    table = overlaps(binarise(scores, config.specificity.sparsity), rows)
+    save_table(output, table, provenance("specificity", depends(config, "specificity", backbone=backbone)))

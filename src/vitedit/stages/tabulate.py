@@ -1,0 +1,118 @@
+"""Stage `tabulate`: all results of a run as the tables that figures, notebooks and the page read."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vitedit.artifacts import atomic, load_json, load_table, provenance, save_table, seed_of
+from vitedit.config import Config
+from vitedit.data.images import open_images, read_classes
+from vitedit.figures import TABLES
+from vitedit.lineage import depends
+from vitedit.measure import tabulate as tables
+from vitedit.measure.gallery import gallery
+
+Tables = dict[str, pd.DataFrame]
+
+
+def tabulate(config: Config, *, output: Path, truth: Path | None = None) -> None:
+    """Writes `<output>/<table>.parquet` and `.csv` for every table of `vitedit.figures.TABLES`.
+
+    Args:
+        config: The run; its results are read from `results/<run>/`.
+        output: Folder of the tables.
+        truth: Table with columns file and label that says what the unlabelled natural images really show, if known.
+
+    Raises:
+        ArtifactError: A result is missing, damaged or was made under another configuration.
+    """
+    names = class_names(config)
+    true = _truth(truth)
+    parts = [_backbone_tables(config, backbone, names, true) for backbone in config.backbones]
+    meta = provenance("tabulate", {"run": config.run, "seed": config.seed})
+    joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
+    for name, table in (joined | _edit_tables(config)).items():
+        save_table(output / f"{name}.parquet", table, meta)
+        if "csv" in TABLES[name]:
+            with atomic(output / f"{name}.csv") as temporary:
+                table.to_csv(temporary, index=False)
+
+
+def class_names(config: Config) -> Callable[[int], str]:
+    """Names of classes by index, in words; "class 7" where there is none.
+
+    Raises:
+        ConfigError: The file of names is missing or damaged.
+    """
+    lines = [_in_words(line) for line in read_classes(config.classes) or []]
+    return lambda index: lines[index] if 0 <= index < len(lines) else f"class {index}"
+
+
+def _in_words(line: str) -> str:
+    """Without the WordNet id that lists of ImageNet classes begin with, and without further names after a comma."""
+    name = re.sub(r"^n\d{8}\s+", "", line).replace("_", " ")
+    return name.split(",")[0]
+
+
+def _edit_tables(config: Config) -> Tables:
+    """Tables over all backbones and methods."""
+    made = pd.concat(list(_edits(config)), ignore_index=True)
+    resamples, seed = config.search.bootstrap, _seed(config)
+    return {
+        "edits": made,
+        "curves": tables.curves(made, resamples, seed),
+        "differences": tables.differences(made, resamples, seed),
+    }
+
+
+def _edits(config: Config) -> Iterator[pd.DataFrame]:
+    for backbone in config.backbones:
+        for method in config.editors:
+            fresh = depends(config, "edit_groups", backbone=backbone, method=method)
+            for subset in config.subsets:
+                yield load_table(config.results / backbone / "edits" / method / f"{subset}.parquet", fresh)
+
+
+def _backbone_tables(config: Config, backbone: str, names: Callable[[int], str], truth: Mapping[str, int] | None) -> Tables:
+    """Tables of one backbone, each with its name as the first column."""
+    folder, resamples, seed = config.results / backbone, config.search.bootstrap, _seed(config)
+
+    def read(stage: str, file: str) -> pd.DataFrame:
+        return load_table(folder / file, depends(config, stage, backbone=backbone))
+
+    benchmark, locality = read("build_benchmark", "benchmark.parquet"), read("build_locality", "locality.parquet")
+    choice: Mapping[str, Any] = load_json(folder / "layers.json", depends(config, "search_layers", backbone=backbone))
+    pairs = read("specificity", "specificity.parquet")
+    matrix = tables.specificity(pairs)
+    made = {
+        "groups": tables.add_truth(tables.groups(benchmark, names), benchmark, truth),
+        "layers": tables.layers(read("search_layers", "layers.parquet"), choice, resamples, seed),
+        "training": read("meta_train", "hypernet_log.parquet"),
+        "masks": pairs,
+        "specificity": matrix,
+        "overlap": pd.DataFrame([tables.overlap(matrix, config.specificity.sparsity, resamples, seed)]),
+        "gallery": _gallery(config, benchmark, locality, names),
+    }
+    return {name: table.assign(backbone=backbone)[["backbone", *table.columns]] for name, table in made.items()}
+
+
+def _gallery(config: Config, benchmark: pd.DataFrame, locality: pd.DataFrame, names: Callable[[int], str]) -> pd.DataFrame:
+    typical = config.meta_train.pseudo.images
+    keys = dict.fromkeys([*benchmark["images"], *locality["images"], typical])
+    classes = read_classes(config.classes)
+    sets = {key: open_images(key, config.images[key], classes) for key in keys}
+    return gallery(benchmark, locality, sets, typical, names)
+
+
+def _truth(path: Path | None) -> dict[str, int] | None:
+    if path is None:
+        return None
+    table = pd.read_csv(path)
+    return {str(file): int(label) for file, label in zip(table["file"], table["label"])}
+
+
+def _seed(config: Config) -> int:
+    return seed_of(config.seed, "bootstrap")

@@ -1,0 +1,99 @@
+"""The hypernetwork: from the CLS token of an image to a score for every hidden unit of every site (paper section 3.2)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vitedit.artifacts import load_tensors, save_tensors
+from vitedit.errors import ArtifactError, ConfigError
+from vitedit.model.sites import Site
+from vitedit.model.vit import Split
+from vitedit.where.masks import Masks, join
+
+SHARPNESS = 3.0
+"""c of the gradient-friendly binarisation m = sigmoid(c h) (paper eq. 4); 3 in the published network."""
+CLAMP = 1e-5
+"""Soft masks stay inside [CLAMP, 1 - CLAMP]; one value for training and editing (deviation D12)."""
+
+
+class HyperBlock(nn.Module):
+    """Pre-norm transformer block whose FFN keeps the width."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images tokens width"]:
+        """x + attn(norm(x)), then x + mlp(norm(x))."""
+        normed = self.norm1(tokens)
+        tokens = tokens + self.attn(normed, normed, normed, need_weights=False)[0]
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class Hypernet(nn.Module):
+    """One learnable token a site beside the image's CLS token; a head a site reads its token (method notes 1.6).
+
+    The published network's dead parameter is left out (D13) and every width follows the backbone (D27).
+    """
+
+    def __init__(self, width: int, sizes: Mapping[str, int], blocks: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(f"meta_train.heads: {heads} heads do not divide the backbone's width {width}.")
+        self.sizes = dict(sizes)
+        self.shape = {"width": width, "blocks": blocks, "heads": heads}
+        self.tokens = nn.Parameter(torch.zeros(len(sizes), width))
+        self.blocks = nn.Sequential(*(HyperBlock(width, heads) for _ in range(blocks)))
+        self.heads = nn.ModuleList(nn.Linear(width, size) for size in sizes.values())
+
+    @classmethod
+    def for_sites(cls, model: nn.Module, sites: Sequence[Site], width: int, blocks: int, heads: int) -> "Hypernet":
+        """A network with random weights for the given sites of a backbone."""
+        return cls(width, {site.name: site.size(model) for site in sites}, blocks, heads)
+
+    def forward(self, cls: Float[Tensor, "images width"]) -> Masks:
+        """Logits h of every site's mask, {site name: (B, H)}; the soft mask is `soften(h)`."""
+        tokens = torch.cat([self.tokens.expand(len(cls), -1, -1), cls[:, None]], dim=1)
+        tokens = self.blocks(tokens)
+        return {name: head(tokens[:, i]) for i, (name, head) in enumerate(zip(self.sizes, self.heads, strict=True))}
+
+    def save(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Writes weights, shape and provenance."""
+        save_tensors(path, self.state_dict(), {**meta, "shape": self.shape, "sizes": self.sizes})
+
+    @classmethod
+    def load(cls, path: Path, sites: Sequence[Site], depends: Mapping[str, Any] | None = None) -> "Hypernet":
+        """Reads a network that was trained for exactly these sites.
+
+        Raises:
+            ArtifactError: Missing, damaged, of another configuration, or for other sites.
+        """
+        tensors, meta = load_tensors(path, depends)
+        names = [site.name for site in sites]
+        if list(meta.get("sizes", {})) != names:
+            raise ArtifactError(f"{path}: a hypernetwork for the sites {list(meta.get('sizes', {}))}, but {names} are to be edited. Run rule meta_train again.")
+        network = cls(sizes=meta["sizes"], **meta["shape"])
+        network.load_state_dict(tensors)
+        return network.eval().requires_grad_(False)
+
+
+def soften(logits: Float[Tensor, "images units"], sharpness: float = SHARPNESS) -> Float[Tensor, "images units"]:
+    """Soft mask sigmoid(c h), kept off 0 and 1 (paper eq. 4)."""
+    return (sharpness * logits).sigmoid().clamp(CLAMP, 1 - CLAMP)
+
+
+@torch.no_grad()
+def score_units(network: Hypernet, base: Split, images: Float[Tensor, "edits samples 3 side side"]) -> Float[Tensor, "edits units"]:
+    """Score of every hidden unit for E edits; with several samples the mean of their soft masks (method notes 1.8).
+
+    One sample's logits are ranked as they are: the soft mask would tie where it is clamped.
+    """
+    logits = join(network.to(base.device)(base.cls(images.flatten(0, 1)))).unflatten(0, images.shape[:2])
+    return logits[:, 0] if images.shape[1] == 1 else soften(logits).mean(1)

@@ -1,0 +1,58 @@
+"""Masks over hidden units, keyed by site: 1 = may change, 0 = frozen. Sparsity is the share of zeros in all masks together."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vitedit.model.sites import Site
+
+Masks = dict[str, Tensor]
+"""Site name -> (E, H), or soft scores of that shape."""
+
+
+def join(masks: Mapping[str, Tensor]) -> Float[Tensor, "edits units"]:
+    """All sites' entries side by side, in the mapping's order."""
+    return torch.cat(list(masks.values()), dim=-1)
+
+
+def split(flat: Float[Tensor, "edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
+    """Inverse of `join` for masks in the order of `sites`."""
+    parts = flat.split([site.size(model) for site in sites], dim=-1)
+    return {site.name: part for site, part in zip(sites, parts, strict=True)}
+
+
+def kept_units(sparsity: float, units: int) -> int:
+    """Number of ones of a mask: the integer part of density * units, as in the published code (13,824 ... 921 of 18,432).
+
+    Raises:
+        ValueError: The sparsity is not in [0, 1), or leaves no unit.
+    """
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity {sparsity} is not in [0, 1).")
+    kept = math.floor((1 - sparsity) * units + 1e-9)
+    if kept == 0:
+        raise ValueError(f"sparsity {sparsity} leaves none of {units} units to edit.")
+    return kept
+
+
+def binarise(scores: Float[Tensor, "edits units"], sparsity: float) -> Float[Tensor, "edits units"]:
+    """1 for exactly the highest scores over all sites together (paper eq. 6); among equal scores the first wins (deviation D1)."""
+    kept = kept_units(sparsity, scores.shape[-1])
+    best = scores.sort(dim=-1, descending=True, stable=True).indices[..., :kept]
+    return torch.zeros_like(scores).scatter(-1, best, 1.0)
+
+
+def iou(masks: Float[Tensor, "edits units"]) -> Float[Tensor, "edits edits"]:
+    """Intersection over union of every pair of binary masks (paper Fig. 6)."""
+    common = masks @ masks.T
+    sizes = masks.sum(-1)
+    return common / (sizes[:, None] + sizes[None, :] - common)
+
+
+def expand(flat: Float[Tensor, "edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
+    """Masks as factors of the sites' gradients, {site name: (E, H, 1) or (E, 1, H)}."""
+    masks = split(flat, sites, model)
+    return {site.name: site.expand(masks[site.name]) for site in sites}

@@ -1,0 +1,61 @@
+"""Which layers to edit: runs of consecutive FFNs and self-attentions compared by fine-tuning (paper section 3.1, Fig. 2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from vitedit.model.sites import Part
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive blocks (0-based, inclusive) whose FFNs or self-attentions are edited together."""
+
+    part: Part
+    first: int
+    last: int
+
+    @property
+    def blocks(self) -> list[int]:
+        """The blocks, in forward order."""
+        return list(range(self.first, self.last + 1))
+
+
+def runs(depth: int, length: int) -> Iterator[Run]:
+    """Every run of `length` blocks, FFNs first: {1-3, ..., 10-12} x 2 for 12 blocks and length 3.
+
+    Raises:
+        ValueError: The model has fewer blocks than a run.
+    """
+    if length > depth:
+        raise ValueError(f"search.run_length: a run of {length} blocks does not fit into a model of {depth}.")
+    parts: tuple[Part, ...] = ("mlp", "attn")
+    for part in parts:
+        for first in range(depth - length + 1):
+            yield Run(part, first, first + length - 1)
+
+
+def pareto_front(gr: Float[np.ndarray, "runs"], lr: Float[np.ndarray, "runs"]) -> Bool[np.ndarray, "runs"]:
+    """True where no other run is at least as good in both rates and better in one."""
+    as_good = (gr[None, :] >= gr[:, None]) & (lr[None, :] >= lr[:, None])
+    better = (gr[None, :] > gr[:, None]) | (lr[None, :] > lr[:, None])
+    return ~(as_good & better).any(axis=1)
+
+
+def choose(rows: pd.DataFrame) -> Run:
+    """The run on the Pareto front with the highest harmonic mean of generalization and locality; the earlier of equals.
+
+    The paper names its choice without a rule (docs/deviations.md). The harmonic mean prefers balance: a run that keeps
+    everything because it changes nothing scores zero.
+
+    Args:
+        rows: One row per run and edit with columns part, first, last, gr, lr.
+    """
+    means = rows.groupby(["part", "first", "last"], as_index=False)[["gr", "lr"]].mean()
+    front = means[pareto_front(means["gr"].to_numpy(), means["lr"].to_numpy())]
+    total = (front["gr"] + front["lr"]).clip(lower=1e-12)
+    best = front.loc[(2 * front["gr"] * front["lr"] / total).idxmax()]
+    return Run(best["part"], int(best["first"]), int(best["last"]))

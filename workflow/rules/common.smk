@@ -1,0 +1,201 @@
+"""What the rules share: the checked configuration and functions of it. Parsed again in every submitted job, so it stays light."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from vitedit import lineage
+from vitedit.config import parse
+from vitedit.errors import ConfigError
+from vitedit.figures import FIGURES, TABLES
+
+try:
+    CONFIG = parse(config, source=" + ".join(map(str, workflow.configfiles)))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = str(CONFIG.results)
+EFFECTIVE = (
+    f"{RESULTS}/config.yaml"  # the merged configuration, which every stage reads
+)
+TABLE_FILES = [
+    f"{RESULTS}/tables/{table}.{suffix}"
+    for table, suffixes in TABLES.items()
+    for suffix in suffixes
+]
+FIGURE_FILES = [
+    f"{RESULTS}/figures/{name}.{suffix}"
+    for drawn in FIGURES.values()
+    for name in drawn
+    for suffix in ("png", "pdf")
+]
+RENDERED = [
+    "train",
+    "natural",
+    "oil_painting",
+    "stage_light",
+    "val",
+    "renditions",
+    "sketch",
+]
+TRAINED_HERE = [name for name, model in CONFIG.models.items() if model.pretrain]
+STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
+
+_groups, _boundary = [
+    CONFIG.benchmark.images,
+    *CONFIG.benchmark.styles,
+], CONFIG.locality.sources
+IMAGE_SETS = {
+    "build_benchmark": _groups,
+    "build_locality": _boundary,
+    "search_layers": [*_groups, *_boundary],
+    "meta_train": [CONFIG.meta_train.pseudo.images],
+    "edit_groups": [*_groups, *_boundary],
+    "specificity": _groups,
+    "tabulate": [*_groups, *_boundary, CONFIG.meta_train.pseudo.images],
+}
+
+# jobs find `vitedit` beside the running interpreter, whether the environment is activated or not
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+
+def one_of(names):
+    """A wildcard constraint: exactly these names."""
+    return "|".join(map(re.escape, names))
+
+
+def write_effective_config():
+    """Writes the merged configuration, defaults included, if it differs from the file there."""
+    text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
+    path = Path(EFFECTIVE)
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    where = "here" if workflow.local_exec else "as cluster jobs"
+    logger.info(
+        f"Run '{CONFIG.run}' {where}; results: {RESULTS}/, configuration: {EFFECTIVE}"
+    )
+
+
+def files_given(stage, backbone):
+    """Paths from outside the run that a stage reads: released weights, image sets, tables of labels, names of classes."""
+    models = (
+        [backbone, *(STRONGER if stage == "build_benchmark" else [])]
+        if backbone
+        else []
+    )
+    sets = [CONFIG.images[name] for name in dict.fromkeys(IMAGE_SETS[stage])]
+    files = [CONFIG.checkpoint(name) for name in models]
+    files += [file for images in sets for file in (images.path, images.csv)]
+    files = [
+        file
+        for file in [*files, CONFIG.classes]
+        if file and not file.is_relative_to(RESULTS)
+    ]
+    return list(dict.fromkeys(map(str, files)))
+
+
+def given(stage):
+    """Input function: the files from outside the run; if some are missing it says how to get them."""
+
+    def of(wildcards):
+        files = files_given(stage, wildcards.get("backbone"))
+        if missing := [file for file in files if not os.path.exists(file)]:
+            raise WorkflowError(f"Missing: {', '.join(missing)}.\n{remedy(missing)}")
+        return files
+
+    return of
+
+
+def remedy(missing):
+    """How to get missing files."""
+    if any(file.startswith("data/") for file in missing):
+        return "Files below data/ are released with the project: run `dvc pull` (docs/dvc.md)."
+    if any(file.startswith("photos") for file in missing):
+        return (
+            "Put or link your photographs at photos/: photos/photos.csv with the columns file (relative to photos/) and "
+            "imagenet_index (0-999), and the weights at the place that config/photos.yaml names (docs/own-photos.md)."
+        )
+    return "These are yours to bring: config/datasets.yaml says where to get them, the configuration where they are expected."
+
+
+def data_version(stage):
+    """Version of the released data if the stage reads some; time stamps say nothing about them."""
+    return lineage.data_version(
+        *(
+            file
+            for backbone in CONFIG.backbones
+            for file in files_given(stage, backbone)
+        )
+    )
+
+
+def weights(stage):
+    """Input function: weights that this run pre-trains itself; none with released weights."""
+
+    def of(wildcards):
+        models = [wildcards.backbone, *(STRONGER if stage == "build_benchmark" else [])]
+        return [
+            file
+            for file in (CONFIG.checkpoint(name) for name in models)
+            if file.is_relative_to(RESULTS)
+        ]
+
+    return of
+
+
+def start_file(wildcards):
+    """Weights from which a model's pre-training starts, if it starts from another model."""
+    start = CONFIG.models[wildcards.model].pretrain.start_from
+    return [f"{RESULTS}/pretrain/{start}.safetensors"] if start else []
+
+
+def depends(stage):
+    """The parts of the configuration behind a job's result, as a function of its wildcards."""
+
+    def of(wildcards):
+        named = {
+            key: wildcards[key]
+            for key in ("backbone", "method", "model")
+            if key in wildcards.keys()
+        }
+        return lineage.depends(CONFIG, stage, **named)
+
+    return of
+
+
+def edit_files():
+    """Rows of every method on every subset, for every backbone."""
+    return expand(
+        f"{RESULTS}/{{backbone}}/edits/{{method}}/{{subset}}.parquet",
+        backbone=CONFIG.backbones,
+        method=CONFIG.editors,
+        subset=CONFIG.subsets,
+    )
+
+
+def artifact_files(wildcards):
+    """A method's trained artefacts."""
+    names = CONFIG.editors[wildcards.method].artifacts
+    return [f"{RESULTS}/{wildcards.backbone}/{name}.safetensors" for name in names]
+
+
+def artifact_flags(wildcards):
+    """A method's trained artefacts as flags of `vitedit edit-groups`."""
+    return " ".join(
+        f"--artifact {Path(file).stem}={file}" for file in artifact_files(wildcards)
+    )
+
+
+def per_backbone(*files):
+    """Files that every backbone has."""
+    return expand(
+        f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.backbones, file=files
+    )

@@ -1,0 +1,85 @@
+"""Notebooks on the run's tables, the figures they draw, and the page that shows both."""
+
+
+rule notebooks:
+    """Every notebook, executed and as a page."""
+    input:
+        expand(
+            "<results>/notebooks/{notebook}.{suffix}",
+            notebook=FIGURES,
+            suffix=["ipynb", "html"],
+        ),
+
+
+rule figures:
+    """Every figure, as a picture and for print."""
+    input:
+        FIGURE_FILES,
+
+
+for name, drawn in FIGURES.items():
+
+    rule:
+        """Executes one notebook on the run's tables; it draws the figures that `vitedit.figures.FIGURES` lists."""
+        name:
+            f"notebook_{name}"
+        input:
+            notebook=f"notebooks/{name}.ipynb",
+            tables=TABLE_FILES,
+        output:
+            executed=f"<results>/notebooks/{name}.ipynb",
+            page=f"<results>/notebooks/{name}.html",
+            figures=expand(
+                "<results>/figures/{figure}.{suffix}",
+                figure=drawn,
+                suffix=["png", "pdf"],
+            ),
+        log:
+            f"<logs>/notebook/{name}.log",
+        benchmark:
+            f"<benchmarks>/notebook/{name}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=30,
+            notebook=1,
+        params:
+            tables=f"{RESULTS}/tables",
+            figures=f"{RESULTS}/figures",
+            config=EFFECTIVE,
+            code=lineage.code("notebook"),
+        message:
+            f"Notebook {name}"
+        shell:
+            "vitedit notebook --config {params.config} --threads {threads} --notebook {input.notebook}"
+            " --tables {params.tables} --figures {params.figures}"
+            " --output {output.executed} --html {output.page} &> {log}"
+
+
+rule page:
+    """One page with the run's figures, tables and notebooks."""
+    input:
+        notebooks=rules.notebooks.input,
+        figures=rules.figures.input,
+        tables=TABLE_FILES,
+    output:
+        page="<results>/index.html",
+    log:
+        "<logs>/page.log",
+    benchmark:
+        "<benchmarks>/page.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=EFFECTIVE,
+        code=lineage.code("page"),
+    message:
+        "Page of the run"
+    shell:
+        "vitedit page --config {params.config} --threads {threads} --output {output.page} &> {log}"

@@ -1,0 +1,79 @@
+"""From rows and masks to the run's tables."""
+
+
+rule tables:
+    """Every table of the run."""
+    input:
+        TABLE_FILES,
+
+
+rule specificity:
+    """Overlap of the hypernetwork's masks within and between groups (paper Fig. 6)."""
+    input:
+        given=ancient(given("specificity")),
+        weights=weights("specificity"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        choice="<results>/{backbone}/layers.json",
+        hypernet="<results>/{backbone}/hypernet.safetensors",
+    output:
+        pairs="<results>/{backbone}/specificity.parquet",
+    log:
+        "<logs>/specificity/{backbone}.log",
+    benchmark:
+        "<benchmarks>/specificity/{backbone}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        depends=depends("specificity"),
+        code=lineage.code("specificity"),
+        data=data_version("specificity"),
+    message:
+        "Overlap of {wildcards.backbone}'s masks"
+    shell:
+        "vitedit specificity --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
+        " --benchmark {input.benchmark} --choice {input.choice} --hypernet {input.hypernet}"
+        " --output {output.pairs} &> {log}"
+
+
+rule tabulate:
+    """All results of the run as tables, for people (CSV) and for figures (Parquet)."""
+    input:
+        given=ancient(given("tabulate")),
+        truth=ancient(TRUTH),
+        backbones=per_backbone(
+            "benchmark.parquet", "locality.parquet", "layers.parquet", "layers.json"
+        ),
+        trained=per_backbone("hypernet_log.parquet", "specificity.parquet"),
+        edits=edit_files(),
+    output:
+        tables=TABLE_FILES,
+    log:
+        "<logs>/tabulate.log",
+    benchmark:
+        "<benchmarks>/tabulate.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        folder=f"{RESULTS}/tables",
+        truth=" ".join(f"--truth {file}" for file in TRUTH),
+        config=EFFECTIVE,
+        depends=[
+            lineage.depends(CONFIG, "tabulate", backbone=backbone)
+            for backbone in CONFIG.backbones
+        ],
+        code=lineage.code("tabulate"),
+        data=data_version("tabulate"),
+    message:
+        "Tables of the run"
+    shell:
+        "vitedit tabulate --config {params.config} --threads {threads} {params.truth} --output {params.folder} &> {log}"

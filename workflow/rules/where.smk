@@ -1,0 +1,72 @@
+"""Where to edit: the layers, and the network that picks the weights inside them."""
+
+
+rule search_layers:
+    """Greedy search over runs of consecutive layers (paper Fig. 2)."""
+    input:
+        given=ancient(given("search_layers")),
+        weights=weights("search_layers"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+    output:
+        rows="<results>/{backbone}/layers.parquet",
+        choice="<results>/{backbone}/layers.json",
+    log:
+        "<logs>/search_layers/{backbone}.log",
+    benchmark:
+        "<benchmarks>/search_layers/{backbone}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        depends=depends("search_layers"),
+        code=lineage.code("search_layers"),
+        data=data_version("search_layers"),
+    message:
+        "Layer search on {wildcards.backbone}"
+    shell:
+        "vitedit search-layers --config {params.config} --threads 2 --backbone {wildcards.backbone}"
+        " --benchmark {input.benchmark} --locality {input.locality}"
+        " --rows {output.rows} --choice {output.choice} &> {log}"
+
+
+rule meta_train:
+    """Meta-trains the hypernetwork; goes on where an interrupted training stopped."""
+    input:
+        given=ancient(given("meta_train")),
+        weights=weights("meta_train"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+        choice="<results>/{backbone}/layers.json",
+    output:
+        hypernet="<results>/{backbone}/hypernet.safetensors",
+        log_table="<results>/{backbone}/hypernet_log.parquet",
+    log:
+        "<logs>/meta_train/{backbone}.log",
+    benchmark:
+        "<benchmarks>/meta_train/{backbone}.tsv"
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+        gpu=1,
+    params:
+        state=f"{RESULTS}/state/{{backbone}}-meta_train.pt",
+        config=EFFECTIVE,
+        depends=depends("meta_train"),
+        code=lineage.code("meta_train"),
+        data=data_version("meta_train"),
+    message:
+        "Meta-training the hypernetwork of {wildcards.backbone}"
+    shell:
+        "vitedit meta-train --config {params.config} --threads 2 --backbone {wildcards.backbone}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice}"
+        " --state {params.state} --output {output.hypernet} --log-table {output.log_table} &> {log}"
