@@ -34,7 +34,9 @@ def single(tmp_path: Path, content: bytes | Image.Image, name: str = "0.png") ->
 @pytest.mark.parametrize("size", [(31, 57), (57, 31), (40, 40), (16, 90), (9, 13)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("resize", [None, 21])
-def test_read_equals_torchvision(tmp_path: Path, size: tuple[int, int], interpolation: str, resize: int | None) -> None:
+def test_read_equals_torchvision(
+    tmp_path: Path, size: tuple[int, int], interpolation: str, resize: int | None
+) -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     transform = TransformConfig.model_validate(
         {"resize": resize, "size": 16, "interpolation": interpolation, "mean": mean, "std": std}
@@ -59,19 +61,31 @@ def test_an_image_of_the_input_size_is_not_resampled(tmp_path: Path) -> None:
     original = noise(2, 8, 8)
     original.save(tmp_path / "0.png")
     read = open_images("x", ImagesConfig(path=tmp_path, labels="none")).read([0], PLAIN)
-    assert (read[0] * 255).round().permute(1, 2, 0).numpy().astype(np.uint8).tobytes() == np.asarray(original).tobytes()
+    assert (read[0] * 255).round().permute(1, 2, 0).numpy().astype(np.uint8).tobytes() == np.asarray(
+        original
+    ).tobytes()
 
 
 def test_crop_larger_than_the_resized_image_is_an_error(tmp_path: Path) -> None:
     noise(3, 30, 30).save(tmp_path / "0.png")
     with pytest.raises(ConfigError, match="size: 32.*resize: 16"):
-        open_images("x", ImagesConfig(path=tmp_path, labels="none")).read([0], TransformConfig(resize=16, size=32))
+        open_images("x", ImagesConfig(path=tmp_path, labels="none")).read(
+            [0], TransformConfig(resize=16, size=32)
+        )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> None:
     upright = noise(4, 6, 4)
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # how the camera stored it: inverse of what a viewer does
+    undo = {
+        2: 0,
+        3: 3,
+        4: 1,
+        5: 5,
+        6: 2,
+        7: 6,
+        8: 4,
+    }  # how the camera stored it: inverse of what a viewer does
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -111,7 +125,13 @@ def encoded(kind: str) -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no image at all", encoded("JPEG")[:-900], encoded("PNG")[:600], encoded("PNG")[:60] + bytes(5000)],
+    [
+        b"",
+        b"no image at all",
+        encoded("JPEG")[:-900],
+        encoded("PNG")[:600],
+        encoded("PNG")[:60] + bytes(5000),
+    ],
     ids=["empty", "text", "truncated-jpeg", "truncated-png", "corrupt-png"],
 )
 def test_unreadable_images_name_file_and_set(tmp_path: Path, content: bytes) -> None:
@@ -182,7 +202,9 @@ def test_labels_from_class_folders(tmp_path: Path) -> None:
 
 def test_class_names_that_fit_several_classes_are_not_guessed() -> None:
     index = class_index(["n01 tench, Tinca", "great shark", "great owl", "crane", "crane", "owl"])
-    assert index["n01"] == 0 and index["n01 tench, Tinca"] == 0 and index["great owl"] == 2 and index["owl"] == 5
+    assert (
+        index["n01"] == 0 and index["n01 tench, Tinca"] == 0 and index["great owl"] == 2 and index["owl"] == 5
+    )
     assert "great" not in index and "crane" not in index
 
 
@@ -204,7 +226,13 @@ def csv_labels(tmp_path: Path, text: str) -> tuple[tuple[str, ...], list[int]]:
         noise(1, 9, 9).save(tmp_path / "set" / name)
     (tmp_path / "t.csv").write_text(text)
     config = ImagesConfig.model_validate(
-        {"path": tmp_path / "set", "labels": "csv", "csv": tmp_path / "t.csv", "file_column": "image", "label_column": "class"}
+        {
+            "path": tmp_path / "set",
+            "labels": "csv",
+            "csv": tmp_path / "t.csv",
+            "file_column": "image",
+            "label_column": "class",
+        }
     )
     images = open_images("x", config, classes=["ignored"])
     assert images.labels is not None

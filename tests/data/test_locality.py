@@ -12,7 +12,9 @@ from vitedit.errors import ConfigError
 
 VAL = np.array([[0.40, 0.38, 0.22], [0.50, 0.25, 0.25], [0.30, 0.36, 0.34], [0.41, 0.40, 0.19]], np.float32)
 VAL_LABELS = np.array([0, 0, 1, 1])  # the last is wrong, by a hair
-SKETCH = np.array([[0.20, 0.41, 0.39], [0.375, 0.375, 0.25], [0.375, 0.25, 0.375], [0.5, 0.375, 0.125]], np.float32)
+SKETCH = np.array(
+    [[0.20, 0.41, 0.39], [0.375, 0.375, 0.25], [0.375, 0.25, 0.375], [0.5, 0.375, 0.125]], np.float32
+)
 SKETCH_LABELS = np.array([1, 0, 2, 0])  # the third is a tie that argmax gives to class 0
 
 
@@ -31,7 +33,12 @@ def test_rule_by_hand() -> None:
     table = near_boundary(SOURCES, 0.05, None)
     assert list(table.columns) == COLUMNS
     rows = list(zip(table["images"], table["file"], table["label"], strict=True))
-    gaps = {("sketch", "1.png", 0): 0.0, ("val", "0.png", 0): 0.02, ("val", "2.png", 1): 0.02, ("sketch", "0.png", 1): 0.02}
+    gaps = {
+        ("sketch", "1.png", 0): 0.0,
+        ("val", "0.png", 0): 0.02,
+        ("val", "2.png", 1): 0.02,
+        ("sketch", "0.png", 1): 0.02,
+    }
     assert rows[0] == ("sketch", "1.png", 0) and set(rows) == set(gaps)
     np.testing.assert_allclose(table["gap"], [gaps[row] for row in rows], atol=1e-6)
     assert (np.diff(table["gap"]) >= 0).all() and (table["predicted"] == table["label"]).all()

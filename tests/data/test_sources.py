@@ -21,7 +21,9 @@ def picture(seed: int, width: int = 20, height: int = 14) -> Image.Image:
 
 
 def fill(folder: Path) -> Path:
-    for seed, name in enumerate(["b/2.png", "a/10.png", "b/1.JPEG", "a/9.jpg", "a/.hidden.png", "__MACOSX/a/9.jpg"]):
+    for seed, name in enumerate(
+        ["b/2.png", "a/10.png", "b/1.JPEG", "a/9.jpg", "a/.hidden.png", "__MACOSX/a/9.jpg"]
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         picture(seed).save(folder / name)
     (folder / "a" / "notes.txt").write_text("no image")
@@ -60,7 +62,11 @@ def test_links_are_followed_and_cycles_end(tmp_path: Path) -> None:
     picture(7).save(tmp_path / "set" / "c" / "0.png")
     (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere" / "a")
     (tmp_path / "set" / "c" / "loop").symlink_to(tmp_path / "set")
-    assert open_images("x", ImagesConfig(path=tmp_path / "set")).files == ("c/0.png", "linked/10.png", "linked/9.jpg")
+    assert open_images("x", ImagesConfig(path=tmp_path / "set")).files == (
+        "c/0.png",
+        "linked/10.png",
+        "linked/9.jpg",
+    )
 
 
 @pytest.mark.parametrize("member", ["../a.png", "x/../../a.png", "/etc/a.png", "..\\a.png", "C:\\a.png"])

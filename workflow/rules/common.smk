@@ -10,12 +10,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from vitedit import lineage
-from vitedit.config import parse
+from vitedit.config import parse as parse_config  # Snakemake has a `parse` of its own
 from vitedit.errors import ConfigError
 from vitedit.figures import FIGURES, TABLES
 
 try:
-    CONFIG = parse(config, source=" + ".join(map(str, workflow.configfiles)))
+    CONFIG = parse_config(config, source=" + ".join(map(str, workflow.configfiles)))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -28,6 +28,7 @@ TABLE_FILES = [
     for table, suffixes in TABLES.items()
     for suffix in suffixes
 ]
+PARQUET_FILES = [file for file in TABLE_FILES if file.endswith(".parquet")]
 FIGURE_FILES = [
     f"{RESULTS}/figures/{name}.{suffix}"
     for drawn in FIGURES.values()
@@ -108,7 +109,8 @@ def given(stage):
     def of(wildcards):
         files = files_given(stage, wildcards.get("backbone"))
         if missing := [file for file in files if not os.path.exists(file)]:
-            raise WorkflowError(f"Missing: {', '.join(missing)}.\n{remedy(missing)}")
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise WorkflowError(f"Missing: {', '.join(missing[:3])}{more}.\n{remedy(missing)}")
         return files
 
     return of
@@ -149,6 +151,13 @@ def weights(stage):
         ]
 
     return of
+
+
+def truth_files():
+    """The table that says what unlabelled natural images really show, if it lies beside them as `<set>_truth.csv`."""
+    name = CONFIG.benchmark.images
+    file = CONFIG.images[name].path.parent / f"{name}_truth.csv"
+    return [str(file)] if file.exists() else []
 
 
 def start_file(wildcards):

@@ -28,7 +28,7 @@ rule render_images:
         mem_mb=4000,
         runtime=60,
     params:
-        folder=f"{RESULTS}/images",
+        folder=lambda wildcards, output: os.path.dirname(output.zips[0]),
         config=EFFECTIVE,
         depends=depends("render_images"),
         code=lineage.code("render_images"),

@@ -25,7 +25,7 @@ for name, drawn in FIGURES.items():
             f"notebook_{name}"
         input:
             notebook=f"notebooks/{name}.ipynb",
-            tables=TABLE_FILES,
+            tables=PARQUET_FILES,
         output:
             executed=f"<results>/notebooks/{name}.ipynb",
             page=f"<results>/notebooks/{name}.html",
@@ -46,8 +46,8 @@ for name, drawn in FIGURES.items():
             runtime=30,
             notebook=1,
         params:
-            tables=f"{RESULTS}/tables",
-            figures=f"{RESULTS}/figures",
+            tables=lambda wildcards, input: os.path.dirname(input.tables[0]),
+            figures=lambda wildcards, output: os.path.dirname(output.figures[0]),
             config=EFFECTIVE,
             code=lineage.code("notebook"),
         message:
@@ -63,7 +63,7 @@ rule page:
     input:
         notebooks=rules.notebooks.input,
         figures=rules.figures.input,
-        tables=TABLE_FILES,
+        tables=PARQUET_FILES,
     output:
         page="<results>/index.html",
     log:

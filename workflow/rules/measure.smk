@@ -45,7 +45,7 @@ rule tabulate:
     """All results of the run as tables, for people (CSV) and for figures (Parquet)."""
     input:
         given=ancient(given("tabulate")),
-        truth=ancient(TRUTH),
+        truth=ancient(truth_files()),
         backbones=per_backbone(
             "benchmark.parquet", "locality.parquet", "layers.parquet", "layers.json"
         ),
@@ -64,13 +64,10 @@ rule tabulate:
         mem_mb=8000,
         runtime=60,
     params:
-        folder=f"{RESULTS}/tables",
-        truth=" ".join(f"--truth {file}" for file in TRUTH),
+        folder=lambda wildcards, output: os.path.dirname(output.tables[0]),
+        truth=" ".join(f"--truth {file}" for file in truth_files()),
         config=EFFECTIVE,
-        depends=[
-            lineage.depends(CONFIG, "tabulate", backbone=backbone)
-            for backbone in CONFIG.backbones
-        ],
+        depends=[CONFIG.seed, CONFIG.search.bootstrap, CONFIG.specificity.sparsity, str(CONFIG.classes)],
         code=lineage.code("tabulate"),
         data=data_version("tabulate"),
     message:

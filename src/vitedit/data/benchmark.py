@@ -97,9 +97,10 @@ def manifest(
     parts = []
     for name in kept:
         rows = np.flatnonzero(candidates["key"] == name)
-        group = candidates.take(rows[spaced(len(rows), config.max_images)])
-        edits = np.isin(np.arange(len(group)), spaced(len(group), config.max_edits))
-        files = [images.files[place] for place in group.index]
+        places = candidates.index[rows[spaced(len(rows), config.max_images)]]
+        edits = np.isin(np.arange(len(places)), spaced(len(places), config.max_edits))
+        files = [images.files[place] for place in places]
+        group = candidates.loc[places]
         parts.append(group.assign(subset=subset, group=name, images=images.name, file=files, is_edit=edits))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 

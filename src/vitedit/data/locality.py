@@ -3,6 +3,7 @@
 Benchmark images are misclassified and these are right, so under one labelling no image is in both.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def _too_few(sources: Sequence[Margins], gap: float) -> str:
         return (
             f"locality: the model gets no image right ({counts}). Check checkpoint, `transform` and labels."
         )
-    wanted = np.ceil(ordered[-1] * 1000 + 1e-6) / 1000
+    wanted = math.floor(float(ordered[-1]) * 1000 + 1) / 1000  # above it: the rule is strict
     return (
         f"locality: no image has p1 - p2 below `locality.gap` ({gap:g}) ({counts}). "
         f"A gap of {wanted:.3f} would give {len(ordered)} images; raise it or add sources."

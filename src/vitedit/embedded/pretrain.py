@@ -8,7 +8,7 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def pretrain(
-    config: ModelConfig, output: Path, state: Path, *, start: Path | None, device: torch.device, workers: int = 2
+    config: ModelConfig, output: Path, state: Path, *, start: Path | None, device: torch.device, workers: int = 1
 ) -> None:
     """Trains one model and writes its weights, under timm's names and with its configuration, to `output`.
 
@@ -50,8 +50,11 @@ def pretrain(
     epochs = tqdm(range(run.epoch, run.settings.epochs), desc=f"epochs of {output.stem}", disable=None)
     # Workers start as new processes: a fork of a process whose torch has running threads can hang.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+        coming = _submit(run.settings, run.epoch, executor)
         for epoch in epochs:
-            run.train_epoch(_pictures(run.settings, epoch, executor))
+            pictures = gather(coming)
+            coming = _submit(run.settings, epoch + 1, executor)  # rendered while this epoch trains
+            run.train_epoch(pictures)
             run.save()
     save_tensors(output, run.model.state_dict(), provenance("pretrain", run.depends))
 
@@ -73,6 +76,8 @@ def initial_model(config: ModelConfig, settings: PretrainConfig, start: Path | N
             model.load_state_dict(load_tensors(start)[0])
         except RuntimeError as error:
             raise ArtifactError(f"{start}: not the weights of a model of this architecture: {error}") from None
+    for block in model.blocks:
+        block.attn.fused_attn = False  # plain products are faster than the fused kernel on a CPU in bfloat16
     return model
 
 
@@ -82,10 +87,12 @@ def normalise(images: UInt8[np.ndarray, "n side side 3"], device: torch.device) 
     return pixels.float().div_(127.5).sub_(1.0).contiguous()
 
 
-def _pictures(settings: PretrainConfig, epoch: int, executor: Executor) -> Pictures:
-    """The fresh pictures of an epoch."""
+def _submit(settings: PretrainConfig, epoch: int, executor: Executor) -> list[Future[Pictures]]:
+    """Has the fresh pictures of an epoch rendered; none after the last epoch."""
     begin, end = epoch * settings.images, (epoch + 1) * settings.images
-    return gather(submit_range(executor, settings.seed, "pretrain", begin, end, settings.typical_share))
+    if epoch >= settings.epochs:
+        return []
+    return submit_range(executor, settings.seed, "pretrain", begin, end, settings.typical_share)
 
 
 class _Run:
@@ -150,8 +157,9 @@ class _Run:
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
         """One descent step; returns the loss and the number of right predictions."""
-        logits = self.model(images)
-        loss = nn.functional.cross_entropy(logits, labels)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model(images)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
         if not torch.isfinite(loss):
             step = self.schedule.last_epoch + 1
             raise NumericalError(f"The training loss is {loss.item()} at step {step} (epoch {self.epoch + 1}); lower pretrain.learning_rate.")

@@ -51,6 +51,7 @@ def _lines(axis: Axes, table: pd.DataFrame, look: dict[str, tuple[str, str, str]
     percent_axis(axis.xaxis)
     percent_axis(axis.yaxis)
     axis.margins(0.08)
+    axis.annotate("better ↗", (1, 1), (-3, -3), xycoords="axes fraction", textcoords="offset points", ha="right", va="top", fontsize=8, color="#666666")
 
 
 def _values(axis: Axes, table: pd.DataFrame, look: dict[str, tuple[str, str, str]]) -> None:
@@ -79,7 +80,7 @@ def fig4b_success(curves: pd.DataFrame) -> Figure:
         rows = table[table["backbone"] == backbone].iloc[::-1]
         left, right = axes[2 * at], axes[2 * at + 1]
         left.set_title(panel_title(backbone, backbones, "Edit succeeds"))
-        right.set_title("Updates until it does")
+        right.set_title("Updates that it takes")
         if rows.empty:
             empty(left, "No edits in this run.")
             empty(right, "")
@@ -87,7 +88,7 @@ def fig4b_success(curves: pd.DataFrame) -> Figure:
         _dots(left, rows, look, "sr")
         _dots(right, rows, look, "steps")
         left.set_xlabel("Success rate SR (%)")
-        right.set_xlabel("Mean number of updates of an edit")
+        right.set_xlabel("Mean updates of an edit, failed ones included")
         right.set_yticklabels([])
     return figure
 

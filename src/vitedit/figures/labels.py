@@ -24,6 +24,7 @@ def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.nd
     renderer = figure.canvas.get_renderer()
     centres = axis.transData.transform(points if obstacles is None else np.vstack([points, obstacles]))
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres if np.isfinite([x, y]).all()]
+    taken += [text.get_window_extent(renderer) for text in axis.texts]
     for point, text in zip(points, texts):
         if not text or not np.isfinite(point).all():
             continue

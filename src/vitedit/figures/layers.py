@@ -9,6 +9,7 @@ from vitedit.figures.labels import place
 from vitedit.figures.style import BLACK, BLUE, ORANGE, STYLED, empty, errors, grid, panel_title, percent, percent_axis
 
 _PARTS = {"mlp": ("FFN", "feed-forward networks (FFN)", BLUE, "o"), "attn": ("MSA", "self-attentions (MSA)", ORANGE, "s")}
+_TEXT = {"mlp": "#00507D", "attn": "#8A5E00"}  # dark enough to read
 
 
 @STYLED
@@ -22,7 +23,7 @@ def fig2_layers(layers: pd.DataFrame) -> Figure:
     figure, axes = grid(len(backbones), 2, 6.6, 5.2)
     for axis, backbone in zip(axes, backbones):
         table = layers[layers["backbone"] == backbone].dropna(subset=["gr", "lr"])
-        axis.set_title(panel_title(backbone, backbones, "Fine-tuning three consecutive blocks"))
+        axis.set_title(panel_title(backbone, backbones, "Fine-tuning runs of consecutive blocks"))
         if table.empty:
             empty(axis, "The configuration names the blocks:\nno search was run.")
             continue
@@ -55,10 +56,10 @@ def _label(axis: Axes, table: pd.DataFrame) -> None:
     full = (table["on_front"] | table["chosen"]).to_numpy(bool)
     names = table["name"].str.replace("-", "–").to_numpy()
     place(axis, points[full], names[full], points[~full], fontsize=9.5, fontweight="bold", color=BLACK)
-    for part, (word, _, colour, _) in _PARTS.items():
+    for part, (word, *_) in _PARTS.items():
         here = ~full & (table["part"] == part).to_numpy(bool)
         short = [name.removeprefix(word).strip() for name in names[here]]
-        place(axis, points[here], short, points[~here], fontsize=8, color=colour)
+        place(axis, points[here], short, points[~here], fontsize=8, color=_TEXT[part])
 
 
 def _pale(colour: str) -> tuple[str, float]:

@@ -36,7 +36,13 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
     return figure
 
 
+def _place(table: pd.DataFrame) -> pd.Series:
+    """Sparsities evenly spaced: 0, 1, 2, ... in ascending order, since most lie close to 1."""
+    return table["value"].rank(method="dense") - 1
+
+
 def _panel(axis: Axes, rows: pd.DataFrame, rate: str, look: dict[str, tuple[str, str, str]]) -> None:
+    rows = rows.assign(place=_place(rows))
     for method in dict.fromkeys(rows["method"]):
         text, colour, marker = look[method]
         points = rows[(rows["method"] == method) & rows[rate].notna()].sort_values("value")
@@ -54,28 +60,23 @@ def _panel(axis: Axes, rows: pd.DataFrame, rate: str, look: dict[str, tuple[str,
 def _band(axis: Axes, points: pd.DataFrame, rate: str, text: str, colour: str, marker: str) -> None:
     if points.empty:
         return
-    axis.plot(points["value"], percent(points[rate]), marker=marker, color=colour, label=text, ms=6, mec="white", mew=0.6)
-    axis.fill_between(points["value"], percent(points[f"{rate}_low"]), percent(points[f"{rate}_high"]), color=colour, alpha=0.16, lw=0)
+    axis.plot(points["place"], percent(points[rate]), marker=marker, color=colour, label=text, ms=6, mec="white", mew=0.6)
+    axis.fill_between(points["place"], percent(points[f"{rate}_low"]), percent(points[f"{rate}_high"]), color=colour, alpha=0.16, lw=0)
 
 
 def _axes(axis: Axes, rows: pd.DataFrame) -> None:
     """Sparsity below, the share of the backbone's weights that the edit changed above."""
-    share = rows.groupby("value")["fraction"].mean()
-    ticks = _apart(list(share.index))
-    axis.set_xticks(ticks, [number(value) for value in ticks])
+    shares = rows.groupby("value")["fraction"].mean()
+    axis.set_xticks(range(len(shares)), [number(float(value)) for value in shares.index])
     axis.set_xlabel("Sparsity of the mask (share of entries that stay frozen)")
+    axis.margins(x=0.06)
     above = axis.secondary_xaxis("top")
-    above.set_xticks(ticks, [f"{100 * share[value]:.3g}" for value in ticks])
+    above.set_xticks(range(len(shares)), [_share(share) for share in shares])
     above.set_xlabel("Weights changed (% of the backbone)", fontsize=8.5)
-    above.tick_params(labelsize=8.5)
+    above.tick_params(labelsize=8.5, length=0)
     above.spines["top"].set_visible(False)
 
 
-def _apart(values: list[float], gap: float = 0.07) -> list[float]:
-    """Values to write on the axis: the largest, and every further one that is far enough from the last written."""
-    kept: list[float] = []
-    least = gap * (max(values) - min(values))
-    for value in sorted(values, reverse=True):
-        if not kept or kept[-1] - value >= least:
-            kept.append(value)
-    return kept[::-1]
+def _share(share: float) -> str:
+    """A share in per cent with three digits at most, as the paper writes it: 12.4, 8.25, 0.83."""
+    return f"{100 * share:.1f}" if share >= 0.1 else f"{100 * share:.2f}"

@@ -41,13 +41,15 @@ def _heatmap(axis: Axes, matrix: pd.DataFrame, groups: pd.DataFrame) -> None:
     order = list(dict.fromkeys(matrix["group_a"]))
     square = matrix.pivot(index="group_a", columns="group_b", values="iou").reindex(index=order, columns=order)
     named = groups.drop_duplicates("group").set_index("group")
-    titles = [group_title(*named.loc[g, ["label_name", "predicted_name"]], 26) if g in named.index else str(g) for g in order]
+    titles = [group_title(*named.loc[g, ["label_name", "predicted_name"]], 36) if g in named.index else str(g) for g in order]
+    numbers = [str(at + 1) for at in range(len(order))]
     few = len(order) <= 10
-    top = float(np.nanmax(square.to_numpy(float)))
+    values = square.to_numpy(float)
+    ends = {"vmin": np.floor(20 * np.nanmin(values)) / 20, "vmax": np.ceil(20 * np.nanmax(values)) / 20}
     bar = {"label": "Intersection over union", "shrink": 0.8}
-    sns.heatmap(square, ax=axis, vmin=0, vmax=top, cmap="cividis", square=True, annot=few, fmt=".2f", annot_kws={"size": 8}, cbar_kws=bar, linewidths=0.5)
-    axis.set_xticks(np.arange(len(order)) + 0.5, titles, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    axis.set_yticks(np.arange(len(order)) + 0.5, titles, rotation=0, fontsize=8)
+    sns.heatmap(square, ax=axis, **ends, cmap="cividis", square=True, annot=few, fmt=".2f", annot_kws={"size": 8}, cbar_kws=bar, linewidths=0.5)
+    axis.set_xticks(np.arange(len(order)) + 0.5, numbers, rotation=0, fontsize=8.5)
+    axis.set_yticks(np.arange(len(order)) + 0.5, [f"{title}  {at}" for title, at in zip(titles, numbers)], rotation=0, fontsize=8.5)
     axis.set_xlabel("")
     axis.set_ylabel("")
 
@@ -67,6 +69,6 @@ def _distributions(axis: Axes, pairs: pd.DataFrame, means: pd.Series) -> None:
     axis.set_xticks([0, 1], [f"{text}\n({int(means[f'{name}_pairs'])} pairs)" for name, text in _KINDS.items()])
     axis.set_xlim(-0.5, 1.5)
     axis.set_ylim(0, None)
-    axis.set_xlabel(f"Two edit samples of (masks of sparsity {means['sparsity']:g})")
+    axis.set_xlabel(f"Pairs of masks of sparsity {means['sparsity']:g}; bars: 95 % interval over groups")
     axis.set_ylabel("Intersection over union of their masks")
     axis.grid(axis="x", visible=False)

@@ -29,6 +29,9 @@ SPARE = [(GREEN, "D"), (SKY, "P"), (BLACK, "X"), ("#882255", "<"), ("#44AA99", "
 WORDS = {"natural": "natural images", "oil_painting": "oil painting", "stage_light": "stage light", "all": "all groups"}
 SUBSET_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK]
 
+WIDTH = 860
+"""Width of a figure in a notebook, pixels."""
+
 _RC = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -65,11 +68,12 @@ def load(folder: str | Path, table: str) -> pd.DataFrame:
 
 
 @STYLED
-def save(figure: Figure, folder: str | Path, name: str) -> None:
-    """Writes `<folder>/<name>.png` (150 dpi) and `.pdf`; the same figure gives the same bytes."""
+def save(figure: Figure, folder: str | Path, name: str) -> Path:
+    """Writes `<folder>/<name>.png` (150 dpi) and `.pdf`, the same bytes for the same figure; returns the picture's path."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         figure.savefig(Path(folder) / f"{name}.{ending}", dpi=150, bbox_inches="tight", pad_inches=0.12, metadata=metadata)
+    return Path(folder) / f"{name}.png"
 
 
 def grid(panels: int, columns: int, width: float = 4.2, height: float = 3.6) -> tuple[Figure, list[Axes]]:

@@ -24,11 +24,11 @@ def figH_training(training: pd.DataFrame) -> Figure:
         log = training[training["backbone"] == backbone]
         search = log[log["phase"] == "search"]
         sparsity.set_title(panel_title(backbone, backbones, "Sparsity of the masks"))
-        divergence.set_title("Outer objective")
-        loss.set_title("Hypernetwork's regression")
+        divergence.set_title("Outer divergence")
+        loss.set_title("Regression on the masks")
         _sparsity(sparsity, search)
         _line(divergence, search, "kl", VERMILION)
-        divergence.set_ylabel("Kullback-Leibler divergence of a sample")
+        divergence.set_ylabel("KL divergence of a sample")
         _loss(loss, log)
     return figure
 
@@ -60,7 +60,7 @@ def _line(axis: Axes, log: pd.DataFrame, name: str, colour: str, text: str | Non
 def _loss(axis: Axes, log: pd.DataFrame) -> None:
     """During the search, and in the replay of stored masks if the run has one, counted on."""
     _line(axis, log, "regression_loss", GREEN)
-    axis.set_ylabel("Binary cross-entropy to the searched mask")
+    axis.set_ylabel("Cross-entropy to searched masks")
     replay = log.loc[log["phase"] == "replay", "iteration"]
     if len(replay):
         axis.axvspan(replay.min(), replay.max(), color="#000000", alpha=0.05, lw=0)

@@ -17,7 +17,7 @@ class Samples:
     """What E edits are made from: n images of the same failure each, and the right label."""
 
     images: Float[Tensor, "edits samples 3 side side"]
-    labels: Int[Tensor, "edits"]
+    labels: Int[Tensor, "labels"]
     keys: tuple[str, ...]
     """A name of each sample; what is random in an edit depends on it, not on the edit's place in the batch."""
 

@@ -5,6 +5,7 @@ or a measurement then runs the *suffix* only.
 """
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,8 +73,9 @@ def read_weights(path: Path) -> Weights:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
-        raise ArtifactError(f"{path}: damaged, or no checkpoint of tensors ({error}).") from None
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{path}: damaged, or more than tensors in it ({reason})") from None
     return state.get("model", state)
 
 

@@ -84,7 +84,7 @@ class Hypernet(nn.Module):
         return network.eval().requires_grad_(False)
 
 
-def soften(logits: Float[Tensor, "images units"], sharpness: float = SHARPNESS) -> Float[Tensor, "images units"]:
+def soften(logits: Float[Tensor, "*images units"], sharpness: float = SHARPNESS) -> Float[Tensor, "*images units"]:
     """Soft mask sigmoid(c h), kept off 0 and 1 (paper eq. 4)."""
     return (sharpness * logits).sigmoid().clamp(CLAMP, 1 - CLAMP)
 

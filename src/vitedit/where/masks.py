@@ -13,12 +13,12 @@ Masks = dict[str, Tensor]
 """Site name -> (E, H), or soft scores of that shape."""
 
 
-def join(masks: Mapping[str, Tensor]) -> Float[Tensor, "edits units"]:
+def join(masks: Mapping[str, Tensor]) -> Float[Tensor, "*edits units"]:
     """All sites' entries side by side, in the mapping's order."""
     return torch.cat(list(masks.values()), dim=-1)
 
 
-def split(flat: Float[Tensor, "edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
+def split(flat: Float[Tensor, "*edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
     """Inverse of `join` for masks in the order of `sites`."""
     parts = flat.split([site.size(model) for site in sites], dim=-1)
     return {site.name: part for site, part in zip(sites, parts, strict=True)}
@@ -38,7 +38,7 @@ def kept_units(sparsity: float, units: int) -> int:
     return kept
 
 
-def binarise(scores: Float[Tensor, "edits units"], sparsity: float) -> Float[Tensor, "edits units"]:
+def binarise(scores: Float[Tensor, "*edits units"], sparsity: float) -> Float[Tensor, "*edits units"]:
     """1 for exactly the highest scores over all sites together (paper eq. 6); among equal scores the first wins (deviation D1)."""
     kept = kept_units(sparsity, scores.shape[-1])
     best = scores.sort(dim=-1, descending=True, stable=True).indices[..., :kept]
@@ -52,7 +52,7 @@ def iou(masks: Float[Tensor, "edits units"]) -> Float[Tensor, "edits edits"]:
     return common / (sizes[:, None] + sizes[None, :] - common)
 
 
-def expand(flat: Float[Tensor, "edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
+def expand(flat: Float[Tensor, "*edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
     """Masks as factors of the sites' gradients, {site name: (E, H, 1) or (E, 1, H)}."""
     masks = split(flat, sites, model)
     return {site.name: site.expand(masks[site.name]) for site in sites}

@@ -1,0 +1,73 @@
+# make demo    the replication in miniature, from nothing to results/embedded/index.html
+# make test    the tests            make check   formatting, lint, types
+# make lock    pins every dependency anew        make release-data   see docs/dvc.md
+#
+# All of them share .venv, made from requirements.lock with checked hashes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env data demo test check lock graph release-data
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+CORES ?= all
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell \
+	$(name) -c 'import sys; sys.version_info < (3, 11) or print("$(name)")' 2>/dev/null)))
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+env: $(VENV)/installed
+
+# uv where there is one or where it can be had (a minute faster), else pip; both check every hash. The package itself is linked
+# without dependencies and built with the setuptools of the lock, so that nothing unpinned is fetched.
+$(VENV)/installed: requirements.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "No Python >= 3.11 on the PATH. Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); uv venv --quiet --python $(PYTHON) $(VENV); } || \
+		{ echo "$(PYTHON) cannot make a virtual environment (Debian, Ubuntu: install python3-venv)." >&2; exit 1; }
+	@if command -v uv >/dev/null || { [ -x $(BIN)/pip ] && $(BIN)/pip install --quiet uv; }; then \
+		install=(uv pip install --quiet --python $(BIN)/python); \
+	else \
+		install=($(BIN)/python -m pip install --quiet); \
+	fi; \
+	echo "Installing the pinned dependencies into $(VENV) with $${install[0]##*/} ..."; \
+	"$${install[@]}" --require-hashes -r requirements.lock; \
+	"$${install[@]}" --no-deps --no-build-isolation -e .
+	@touch $@
+
+data: env
+	@dvc pull --quiet
+
+demo: data
+	@snakemake --cores $(CORES) --quiet host reason
+	@vitedit timings results/embedded/timings
+	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
+
+test: env
+	@python -m pytest $(ARGS)
+
+check: env
+	ruff format --check
+	ruff check
+	pyright
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml -o requirements.lock
+
+graph: env
+	@snakemake --rulegraph mermaid-js --quiet all
+
+# What `snakemake images models` made becomes the released data: docs/dvc.md
+release-data: env
+	mkdir -p data/embedded/images data/embedded/checkpoints
+	cp results/embedded/images/* data/embedded/images/
+	mv data/embedded/images/classes.txt data/embedded/
+	cp results/embedded/pretrain/*.safetensors data/embedded/checkpoints/
+	dvc add data
+	dvc push
+	@echo "Now commit data.dvc and dvc-store/."

@@ -1,0 +1,56 @@
+"""Title and caption of every figure; `workflow/report/<figure>.rst` repeats them for Snakemake's report."""
+
+CAPTIONS: dict[str, tuple[str, str]] = {
+    "fig0_summary": (
+        "Gain of learned masks",
+        "Paired differences in generalization and locality between learned masks and random masks of the same sparsity,"
+        " and between learned masks and plain fine-tuning. Means over all groups, bars: 95 % bootstrap intervals over groups."
+        " To the right of the line learned masks are better.",
+    ),
+    "fig1_groups": (
+        "Groups of the benchmark",
+        "Each row is a group of images on which the model errs in the same way: one image is edited, the others"
+        " must be corrected with it. Below each image its label and what the unedited model sees. The last row shows"
+        " images that the model only just gets right and that no edit may change. (Paper: Figures A to D.)",
+    ),
+    "fig3_pretraining": (
+        "Pre-training images against benchmark images",
+        "Typical pre-training images of the true class and of the class that is seen instead, beside images of the"
+        " benchmark. (Paper: Figure 3.)",
+    ),
+    "tableA_groups": (
+        "Size of the benchmark",
+        "Images of each group; the dark part of a bar are the edit samples. (Paper: Tables A and B.)",
+    ),
+    "fig2_layers": (
+        "Which layers to edit",
+        "Generalization and locality after fine-tuning each run of consecutive feed-forward networks or self-attentions"
+        " on one group; bars: 95 % bootstrap intervals over edits. (Paper: Figure 2.)",
+    ),
+    "figH_training": (
+        "Training of the hypernetwork",
+        "Sparsity of the searched and of the predicted masks, divergence of the edited from the original prediction, and"
+        " regression loss. Pale: every iteration; strong: running median. (Paper: Figure H.)",
+    ),
+    "fig4_curves": (
+        "Generalization against locality",
+        "A line a method, a point a setting; numbers are sparsities, bars 95 % bootstrap intervals over groups. (Paper: Figure 4;"
+        " Figure F for ViT-S.)",
+    ),
+    "fig4b_success": (
+        "Success and effort of edits",
+        "Share of edits after which the edit sample itself is right, and mean number of updates, over all groups; bars: 95 %"
+        " bootstrap intervals over groups.",
+    ),
+    "fig5a_masks": (
+        "Learned against random masks",
+        "Generalization and locality over the sparsity of the mask, means over all groups; bands: 95 % bootstrap intervals over"
+        " groups; dashed: fine-tuning without a mask. Above: share of the backbone's weights that an edit changes. (Paper: Figure 5a.)",
+    ),
+    "fig6_specificity": (
+        "Specificity of the masks",
+        "Left: mean intersection over union of the masks of two images, by their groups. Right: its distribution for pairs of"
+        " one group and of different groups. (Paper: Figure 6b.)",
+    ),
+}
+"""Figure -> (title, caption). The caption serves as alternative text too."""

@@ -1,0 +1,81 @@
+"""Probabilities in the set's order, whatever the batch size."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from vitedit.config import ImagesConfig, TransformConfig
+from vitedit.data import predictions
+from vitedit.data.images import ImageSet, open_images
+from vitedit.data.predictions import Report, labels_of, predict
+from vitedit.errors import ConfigError, ImageError, NumericalError
+
+TRANSFORM = TransformConfig(size=6)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageSet:
+    for at in range(23):
+        pixels = np.random.default_rng(at).integers(0, 256, (9, 7, 3), np.uint8)
+        (tmp_path / f"c{at % 4}").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"c{at % 4}" / f"{at}.png")
+    return open_images("x", ImagesConfig(path=tmp_path))
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(108, 4))
+    weights = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=weights)
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 23, 64])
+def test_order_and_values(images: ImageSet, model: nn.Module, batch_size: int) -> None:
+    got = predict(model, images, TRANSFORM, CPU, batch_size)
+    with torch.no_grad():
+        expected = [torch.softmax(model(images.read([at], TRANSFORM))[0], 0).numpy() for at in range(23)]
+    assert got.dtype == np.float32 and got.shape == (23, 4)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_an_unreadable_image_ends_it(images: ImageSet, model: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "c1" / "13.png").write_bytes(b"broken")
+    with pytest.raises(ImageError, match=r"images\.x: c1/13\.png"):
+        predict(model, images, TRANSFORM, CPU, 4)
+
+
+def test_nan_is_noticed(images: ImageSet, model: nn.Module) -> None:
+    model[1].bias.data[2] = torch.nan  # type: ignore[index]
+    with pytest.raises(NumericalError, match=r"images\.x"):
+        predict(model, images, TRANSFORM, CPU)
+
+
+def test_labels_are_checked_against_the_model(images: ImageSet) -> None:
+    assert labels_of(images, 4).tolist() == [0] * 6 + [1] * 6 + [2] * 6 + [3] * 5
+    with pytest.raises(ConfigError, match="label 3, but the model has 3 classes"):
+        labels_of(images, 3)
+    with pytest.raises(ImageError, match="labels are needed"):
+        labels_of(ImageSet("x", images.files, None, images.source), 4)
+
+
+def test_report_says_rate_and_time_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0, 40.0, 80.0])
+    monkeypatch.setattr(predictions.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO):
+        report = Report("predict x", 200, quiet=False)
+        for count in (20, 60, 120):
+            report.update(count)
+    assert caplog.messages == [
+        "predict x: 80 of 200, 2.0 a second, 60 s left",
+        "predict x: 200 of 200, 2.5 a second, 0 s left",
+    ]

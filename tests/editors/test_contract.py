@@ -1,0 +1,93 @@
+"""Every editor against every rule. A new method is covered by its line in EDITORS and one in SETTINGS."""
+
+import pytest
+import torch
+
+from vitedit.config import DescentConfig
+from vitedit.editors import EDITORS
+from vitedit.editors.ft import FineTune
+from vitedit.editors.random_mask import RandomMask
+from vitedit.model.edits import Samples
+from vitedit.where.hypernet import Hypernet, score_units
+from vitedit.where.masks import binarise, expand
+
+SETTINGS = {"hypernet": {"sparsity": 0.5}, "ft": {}, "random_mask": {"sparsity": 0.5, "seed": 0}}
+DESCENT = DescentConfig(learning_rate=3e-3, max_steps=25, stop_loss=0.05)
+
+
+@pytest.fixture(scope="module")
+def hypernet(split):
+    torch.manual_seed(3)
+    return Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
+
+
+@pytest.fixture(params=EDITORS)
+def editor(request, hypernet):
+    cls = EDITORS[request.param]
+    trained = {"hypernet": hypernet} if "hypernet" in cls.artifacts else {}
+    return cls(descent=DESCENT, **SETTINGS[request.param], **trained)
+
+
+def test_the_base_model_keeps_its_bits(editor, split, samples):
+    before = {name: tensor.clone() for name, tensor in split.vit.state_dict().items()}
+    editor.edit(split, samples)
+    assert all(torch.equal(before[name], tensor) for name, tensor in split.vit.state_dict().items())
+
+
+def test_only_sites_change_and_the_edit_works(editor, split, samples):
+    edits = editor.edit(split, samples)
+    assert set(edits.changed) <= {site.name for site in split.sites}
+    assert (edits.norm(split.vit) > 0).all()
+    after = split.predict_many(split.prefix_samples(samples.images), edits.changed)[:, 0]
+    assert (after == samples.labels)[edits.converged].all() and edits.converged.float().mean() > 0.5
+
+
+def test_the_same_input_gives_the_same_edit(editor, split, samples):
+    first, second = editor.edit(split, samples), editor.edit(split, samples)
+    assert all(torch.equal(first.changed[name], second.changed[name]) for name in first.changed)
+
+
+def test_many_edits_equal_single_edits(editor, split, samples):
+    together = editor.edit(split, samples)
+    for i in range(len(samples)):
+        single = editor.edit(split, Samples(samples.images[i : i + 1], samples.labels[i : i + 1], samples.keys[i : i + 1]))
+        assert together.steps[i] == single.steps[0]
+        for name, tensor in single.changed.items():
+            torch.testing.assert_close(together.changed[name][i], tensor[0], rtol=1e-3, atol=2e-4)
+
+
+def test_edits_are_detached(editor, split, samples):
+    assert not any(tensor.requires_grad for tensor in editor.edit(split, samples).changed.values())
+
+
+def test_a_label_already_predicted_is_left_to_the_stop_rule(editor, split, images):
+    labels = split.vit(images[:2]).argmax(-1)
+    edits = editor.edit(split, Samples(images[:2, None], labels, ("a", "b")))
+    assert edits.converged.all() and (edits.steps < DESCENT.max_steps).all()
+
+
+def test_a_label_that_the_model_does_not_have_is_refused(editor, split, images):
+    with pytest.raises(ValueError, match="5 classes 0 to 4"):
+        editor.edit(split, Samples(images[:1, None], torch.tensor([5]), ("a",)))
+
+
+def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, hypernet):
+    edits = EDITORS["hypernet"](descent=DESCENT, sparsity=0.9, hypernet=hypernet).edit(split, samples)
+    allowed = expand(binarise(score_units(hypernet, split, samples.images), 0.9), split.sites, split.vit)
+    for name, tensor in edits.changed.items():
+        same = tensor == split.vit.get_parameter(name)
+        assert same[(allowed[name] == 0).expand_as(same)].all() and not same.all()
+
+
+def test_sparsity_zero_is_fine_tuning(split, samples):
+    free = RandomMask(DESCENT, sparsity=0.0, seed=0).edit(split, samples)
+    plain = FineTune(DESCENT).edit(split, samples)
+    assert all(torch.equal(free.changed[name], plain.changed[name]) for name in plain.changed)
+
+
+def test_random_masks_differ_between_samples_and_nest_over_sparsities(split, samples):
+    moved = {}
+    for sparsity in (0.5, 0.9):
+        edits = RandomMask(DESCENT, sparsity=sparsity, seed=0).edit(split, samples)
+        moved[sparsity] = (edits.changed["blocks.1.mlp.fc1.weight"] != split.vit.get_parameter("blocks.1.mlp.fc1.weight")).any(-1)
+    assert (moved[0.5] >= moved[0.9]).all() and not torch.equal(moved[0.9][0], moved[0.9][1])

@@ -1,0 +1,25 @@
+import numpy as np
+
+from vitedit.measure.metrics import generalization, generalization_reference, locality
+
+# Two edits on a group of four images; the first was made from image 1, the second from image 0.
+RIGHT = np.array([[True, True, False, False], [False, True, True, True]])
+OWN = np.array([1, 0])
+
+
+def test_generalization_leaves_the_edit_sample_out():
+    # Edit 0: of images 0, 2, 3 only image 0 is right. Edit 1: images 1, 2, 3 are right.
+    np.testing.assert_allclose(generalization(RIGHT, OWN), [1 / 3, 1.0])
+
+
+def test_the_published_formula_subtracts_a_hit_even_if_the_edit_failed():
+    np.testing.assert_allclose(generalization_reference(RIGHT), [(2 - 1) / 4, (3 - 1) / 4])
+    np.testing.assert_allclose(generalization_reference(np.array([[False, False]])), [-1 / 2])
+
+
+def test_a_group_of_one_has_no_generalization():
+    assert np.isnan(generalization(np.array([[True]]), np.array([0]))).all()
+
+
+def test_locality_is_agreement_with_the_unedited_model():
+    np.testing.assert_allclose(locality(np.array([[1, 2, 3, 4], [1, 0, 0, 4]]), np.array([1, 2, 3, 4])), [1.0, 0.5])

@@ -1,0 +1,275 @@
+"""The workflow: what it plans, what it reruns, what it says when something is missing. Stages are replaced by a stand-in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+import yte
+
+from vitedit import cli, lineage
+from vitedit.config import load
+from vitedit.figures import FIGURES, TABLES
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = ROOT / "config/config.yaml"
+PARTS = ["Snakefile", "config", "workflow", "profiles", "environment.yml"]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the workflow without data, with empty notebooks."""
+    place = tmp_path / "project"
+    place.mkdir()
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, place / part)
+    for name in FIGURES:
+        _touch(place / "notebooks" / f"{name}.ipynb")
+    return place
+
+
+def _touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def _bring_files(project, *configs):
+    """Empty stand-ins for every file from outside that a configuration names."""
+    config = load(*(ROOT / "config" / name for name in configs))
+    given = [model.checkpoint for model in config.models.values()]
+    given += [file for images in config.images.values() for file in (images.path, images.csv) if file]
+    for path in [*given, *([config.classes] if config.classes else [])]:
+        if not (project / path).exists():
+            _touch(project / path)
+    return config
+
+
+def _snakemake(project, *words, python=sys.executable):
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    command = [str(python), "-m", "snakemake", "--cores", "2", *words]
+    env = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=env, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _jobs(text):
+    """Planned jobs per rule, all notebooks under one name."""
+    counted = {}
+    for rule, count in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE):
+        rule = re.sub(r"^notebook_.*", "notebook", rule)
+        counted[rule] = counted.get(rule, 0) + int(count)
+    return counted
+
+
+def test_the_embedded_run_plans_every_job_once(project):
+    _bring_files(project, "config.yaml")
+    code, text = _snakemake(project, "-n", "--quiet", "rules", "--", "all", "images", "models")
+    expected = {"build_benchmark": 1, "build_locality": 1, "search_layers": 1, "meta_train": 1, "edit_groups": 9}
+    expected |= {"specificity": 1, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "render_images": 1, "pretrain": 3}
+    expected |= {"all": 1, "images": 1, "models": 1}
+    assert code == 0, text
+    assert _jobs(text) == expected | {"total": sum(expected.values())}
+    assert not (project / "results").exists(), "a dry run leaves nothing"
+
+
+def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
+    _bring_files(project, "config.yaml", "paper.yaml")
+    code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "config/paper.yaml")
+    assert code == 0, text
+    jobs = _jobs(text)
+    assert (jobs["build_benchmark"], jobs["meta_train"], jobs["edit_groups"]) == (2, 2, 18)
+    assert "pretrain" not in jobs and "render_images" not in jobs
+
+
+def test_lint_is_clean(project):
+    code, text = _snakemake(project, "--lint")
+    assert code == 0 and "good condition" in text, text
+
+
+def test_missing_data_says_how_to_get_them(project):
+    code, text = _snakemake(project, "-n")
+    assert code != 0 and "dvc pull" in text and "natural.zip" in text
+    code, text = _snakemake(project, "-n", "--configfile", "config/photos.yaml")
+    assert code != 0 and "photos/photos.csv" in text and "imagenet_index" in text
+
+
+def test_an_unknown_key_stops_the_workflow_and_is_named(project):
+    (project / "wrong.yaml").write_text("locality: {gapp: 0.1}\n")
+    code, text = _snakemake(project, "-n", "--configfile", "wrong.yaml")
+    assert code != 0
+    assert "unknown key 'locality.gapp'" in text and "max_images" in text and "Traceback" not in text
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """An interpreter of its own environment whose `vitedit` only makes the files that its flags name."""
+    environment = tmp_path / "environment"
+    (environment / "bin").mkdir(parents=True)
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", environment)
+    (environment / "lib").symlink_to(Path(sys.prefix) / "lib")
+    python = environment / "bin/python"
+    python.symlink_to(Path(sys.executable).resolve())
+    tables = " ".join(f"{name}.{suffix}" for name, suffixes in TABLES.items() for suffix in suffixes)
+    drawn = "\n".join(f"  */{name}.ipynb) names='{' '.join(figures)}';;" for name, figures in FIGURES.items())
+    script = f"""#!/usr/bin/env bash
+set -eu
+stage=$1; shift
+declare -A flag=()
+while [ $# -gt 0 ]; do case $1 in --*) key=${{1#--}}; flag[$key]=;; *) flag[$key]=$1;; esac; shift; done
+[ -s "${{flag[config]}}" ]
+make_file() {{ mkdir -p "$(dirname "$1")"; echo "$stage" > "$1"; }}
+case $stage in
+tabulate) for name in {tables}; do make_file "${{flag[output]}}/$name"; done;;
+notebook)
+  case ${{flag[notebook]}} in
+{drawn}
+  esac
+  for name in $names; do make_file "${{flag[figures]}}/$name.png"; make_file "${{flag[figures]}}/$name.pdf"; done;&
+*) for key in output html rows choice log-table; do [ -z "${{flag[$key]-}}" ] || make_file "${{flag[$key]}}"; done;;
+esac
+"""
+    (environment / "bin/vitedit").write_text(script)
+    (environment / "bin/vitedit").chmod(0o755)
+    return python
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
+def test_what_reruns(project, stand_in):
+    config = _bring_files(project, "config.yaml")
+    code, text = _snakemake(project, python=stand_in)
+    assert code == 0, text
+    effective = project / "results/embedded/config.yaml"
+    assert load(effective) == config, "what the stages read is the merged configuration"
+    assert (project / "results/embedded/timings/edit_groups/base/ft/natural.tsv").exists()
+    assert (project / "results/embedded/logs/meta_train/base.log").exists()
+
+    for file in (project / "data").rglob("*"):
+        os.utime(file)  # as `dvc checkout` does
+    unchanged = effective.stat().st_mtime_ns
+    code, text = _snakemake(project, python=stand_in)
+    assert code == 0 and "Nothing to be done" in text, text
+    assert effective.stat().st_mtime_ns == unchanged
+
+    (project / "other.yaml").write_text("editors: {random_mask: {sparsity: [0.5]}}\n")
+    code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
+    expected = {"edit_groups": 3, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
+    assert _jobs(text) == expected | {"total": sum(expected.values())}, text
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package that may be edited; returns a function that replaces text in one of its modules."""
+    copy = shutil.copytree(ROOT / "src/vitedit", tmp_path / "vitedit")
+    monkeypatch.setattr(lineage, "PACKAGE", copy)
+
+    def replace(module, old, new):
+        path = copy / module
+        assert old in path.read_text(), f"{old!r} not in {module}"
+        path.write_text(path.read_text().replace(old, new, 1))
+        lineage._tree.cache_clear()
+
+    lineage._tree.cache_clear()
+    yield replace
+    lineage._tree.cache_clear()
+
+
+def test_code_counts_but_comments_and_docstrings_do_not(package):
+    before = {stage: lineage.code(stage) for stage in ("edit_groups", "tabulate", "build_locality")}
+    package("model/descent.py", '"""', '"""Reworded. ')
+    package("model/descent.py", "import torch\n", "import torch  # a comment\n\n\n")
+    assert {stage: lineage.code(stage) for stage in before} == before
+    package("model/descent.py", "import torch  # a comment\n", "import torch\n\nCONSTANT = 2\n")
+    after = {stage: lineage.code(stage) for stage in before}
+    assert after["edit_groups"] != before["edit_groups"]
+    assert after["build_locality"] == before["build_locality"], "a stage that does not import it"
+
+
+def test_editing_a_method_leaves_the_others_alone(package):
+    before = {method: lineage.code("edit_groups", method) for method in ("ft", "random_mask", "hypernet")}
+    package("editors/random_mask.py", '"""\n', '"""\n\nSHIFT = 1\n')
+    after = {method: lineage.code("edit_groups", method) for method in before}
+    assert [method for method in before if before[method] != after[method]] == ["random_mask"]
+
+
+def test_new_data_count_and_a_checkout_does_not(tmp_path):
+    pointer = tmp_path / "data.dvc"
+    pointer.write_text("outs:\n- md5: abc.dir\n  path: data\n")
+    assert lineage.data_version(Path("data/x.zip"), pointer=pointer) == "abc.dir"
+    assert lineage.data_version(Path("photos/x.jpg"), pointer=pointer) == ""
+
+
+def test_schema_is_in_step_with_the_code():
+    assert (ROOT / "workflow/schemas/config.schema.yaml").read_text() == cli.schema_text(), "run `vitedit schema`"
+    schema = yaml.safe_load(cli.schema_text())
+    sections = [schema, *(part for name, part in schema["$defs"].items() if name != "EditorConfig")]
+    assert all(section["additionalProperties"] is False for section in sections)
+    undescribed = [key for section in sections for key, value in section["properties"].items() if "description" not in value]
+    assert not undescribed
+
+
+@pytest.mark.parametrize("name", ["config", "photos", "paper", "tiny"])
+def test_configurations_are_valid_and_complete_comments(name):
+    config = load(EMBEDDED, *([] if name == "config" else [ROOT / f"config/{name}.yaml"]))
+    assert config.run == {"config": "embedded"}.get(name, name)
+    if name == "config":
+        written, known = yaml.safe_load(EMBEDDED.read_text()), config.model_dump(mode="json")
+        assert written.keys() == known.keys(), "config.yaml shows every key"
+        for section in ("benchmark", "locality", "sites", "descent", "search", "meta_train", "specificity"):
+            assert written[section].keys() == known[section].keys(), section
+
+
+def test_every_rule_calls_the_subcommand_of_its_name():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    named = re.findall(r'^ *rule (\w*):(?:(?!^ *rule ).)*?"vitedit ([a-z-]+)', rules, re.MULTILINE | re.DOTALL)
+    called = {rule or "notebook": command for rule, command in named}
+    assert called == {command.replace("-", "_"): command for command in cli.STAGES}
+
+
+def test_conda_users_get_the_versions_of_the_lock():
+    lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+) \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = sorted(re.split("[<>=]", line)[0] for line in needed)
+    assert sorted(listed) == [f"{name}=={lock[name]}" for name in names]
+
+
+CLUSTER = ["sbatch", "squeue", "sacct"]
+
+
+@pytest.mark.parametrize(
+    ("tools", "words", "executor", "gpus"),
+    [
+        ([], [], None, 2),
+        (CLUSTER, [], "slurm", None),
+        (CLUSTER, ["--configfile", "config/paper.yaml"], "slurm", None),
+        (CLUSTER[:1], [], None, 2),
+        (CLUSTER, ["--cores", "4"], None, 2),
+        (CLUSTER, ["-c4"], None, 2),
+        (CLUSTER, ["--profile", "site"], None, None),
+        ([], ["--executor", "slurm"], None, None),
+    ],
+)
+def test_the_default_profile_finds_slurm_and_counts_gpus_only_here(tools, words, executor, gpus, tmp_path, monkeypatch):
+    for tool in tools:
+        (tmp_path / tool).write_text("#!/bin/sh\n")
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    monkeypatch.setattr(sys, "argv", ["snakemake", *words])
+    profile = yte.process_yaml((ROOT / "profiles/default/config.yaml").read_text())
+    assert profile.get("executor") == executor
+    assert profile.get("resources", {}).get("gpu") == gpus
+    assert ("cores" in profile) == (gpus is not None)
+    assert "default-resources" not in profile, "would replace those of the user's own profile"
+
+
+def test_profiles_name_no_site():
+    for path in (ROOT / "profiles").rglob("config.yaml"):
+        assert not re.search(r"partition|account|qos|constraint", path.read_text()), path
