@@ -12,7 +12,7 @@ import pickle
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ def atomic(path: Path) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: could not be written ({error}). Nothing was left under that name; free space or fix the folder and run again.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def provenance(stage: str, depends: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A verdict follows from intervals, never from a mean alone: "reproduced" and "not
 excludes no difference; everything else is "undecided".
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ Verdict = Literal["reproduced", "not reproduced", "undecided"]
 Tables = Mapping[str, pd.DataFrame]
 
 PAPER_RUN = "FFN 8-10"
+_MEAN = ["difference", "low", "high"]
 _END = 0.2  # share of the iterations that counts as the beginning and as the end
 
 
@@ -33,15 +34,24 @@ class Claim:
 
 
 def claims(tables: Tables, proposed: str = PROPOSED) -> list[Claim]:
-    """Every claim that the run's tables can test, in the order of the paper."""
-    found: list[Claim] = []
-    for backbone in dict.fromkeys(tables["curves"]["backbone"]):
-        mine = {name: table[table["backbone"] == backbone] for name, table in tables.items() if "backbone" in table}
-        found += layer_claims(mine["layers"], backbone)
-        found += comparison_claims(mine["differences"], backbone, proposed)
-        found += overlap_claims(mine["overlap"], backbone)
-        found += training_claims(mine["training"], backbone)
-    return found
+    """Every claim that the run's tables can test."""
+    return [
+        *by_backbone(layer_claims, tables["layers"]),
+        *by_backbone(
+            lambda part, backbone: comparison_claims(part, backbone, proposed), tables["differences"]
+        ),
+        *by_backbone(overlap_claims, tables["overlap"]),
+        *by_backbone(training_claims, tables["training"]),
+    ]
+
+
+def by_backbone(test: Callable[[pd.DataFrame, str], list[Claim]], table: pd.DataFrame) -> list[Claim]:
+    """One kind of claim for every backbone of a table."""
+    return [
+        claim
+        for backbone, part in table.groupby("backbone", sort=False)
+        for claim in test(part, str(backbone))
+    ]
 
 
 def percentages(mean: float, low: float, high: float, unit: str = " %") -> str:
@@ -53,11 +63,15 @@ def percentages(mean: float, low: float, high: float, unit: str = " %") -> str:
 
 
 def points(mean: float, low: float, high: float) -> str:
-    """A signed difference of rates in percentage points with its interval."""
+    """A signed difference of rates in percentage points with its interval: "+4.2 [+1.7, +6.6]"."""
     if pd.isna(mean):
         return "not measured"
-    interval = "" if pd.isna(low) or pd.isna(high) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * mean:+.1f} points{interval}"
+    return _signed(100 * mean, 100 * low, 100 * high, "+.1f")
+
+
+def _signed(mean: float, low: float, high: float, form: str) -> str:
+    interval = "" if pd.isna(low) or pd.isna(high) else f" [{low:{form}}, {high:{form}}]"
+    return f"{mean:{form}}{interval}".replace("-", "−")
 
 
 def layer_claims(layers: pd.DataFrame, backbone: str) -> list[Claim]:
@@ -74,7 +88,15 @@ def layer_claims(layers: pd.DataFrame, backbone: str) -> list[Claim]:
     if asked.empty:
         text += f" This model has no {PAPER_RUN}."
     verdict = _layer_verdict(layers, asked)
-    return [Claim("Figure 2", backbone, "Editing the 8th to 10th FFN gives the best trade of generalization and locality.", verdict, text)]
+    return [
+        Claim(
+            "Figure 2",
+            backbone,
+            "Editing the 8th to 10th FFN gives the best trade of generalization and locality.",
+            verdict,
+            text,
+        )
+    ]
 
 
 def _layer_verdict(layers: pd.DataFrame, asked: pd.DataFrame) -> Verdict:
@@ -123,11 +145,17 @@ def _compare(part: pd.DataFrame) -> tuple[Verdict, str]:
     for value, rows in part.groupby("value", sort=True, dropna=False):
         gr, lr = (rows[rows["metric"] == name].iloc[0] for name in ("gr", "lr"))
         name = "" if pd.isna(value) else f"{value:g}"
-        at[outcome((gr["low"], gr["high"]), (lr["low"], lr["high"]))].append(name or "its one setting")
-        gains.append(f"{'at ' + name + ': ' if name else ''}GR {points(gr['difference'], gr['low'], gr['high'])}, LR {points(lr['difference'], lr['low'], lr['high'])}")
-    wording = {"better": "better at {}", "worse": "worse at {}", "mixed": "a gain in one rate for a loss in the other at {}", "open": "no difference shown at {}"}
+        at[outcome((gr["low"], gr["high"]), (lr["low"], lr["high"]))].append(name or "the one setting")
+        gains.append(f"{name + ': ' if name else ''}GR {points(*gr[_MEAN])}, LR {points(*lr[_MEAN])}")
+    wording = {
+        "better": "better at {}",
+        "worse": "worse at {}",
+        "mixed": "a gain in one rate for a loss in the other at {}",
+        "open": "no difference shown at {}",
+    }
     summary = "; ".join(wording[kind].format(", ".join(values)) for kind, values in at.items() if values)
-    return _majority(at), f"By setting (sparsity): {summary}. Differences: {'; '.join(gains)}."
+    summary = summary[:1].upper() + summary[1:]
+    return _majority(at), f"{summary}. Gains in percentage points: {'; '.join(gains)}."
 
 
 def _majority(at: Mapping[str, list[str]]) -> Verdict:
@@ -141,11 +169,16 @@ def overlap_claims(overlap: pd.DataFrame, backbone: str) -> list[Claim]:
     """Fig. 6: masks of one group overlap more than masks of different groups."""
     found = []
     for row in overlap.to_dict("records"):
-        means = {name: f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]" for name in ("within", "between", "difference")}
+        means = {
+            name: f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+            for name in ("within", "between", "difference")
+        }
         text = f"Mean IoU within groups {means['within']} ({row['within_pairs']} pairs), between {means['between']} ({row['between_pairs']} pairs); "
         text += f"difference {means['difference']}. Independent random masks of sparsity {row['sparsity']:g} would share {row['chance']:.3f}."
         statement = "Masks of errors of one kind overlap more than masks of different kinds."
-        found.append(Claim("Figure 6", backbone, statement, _sign(row["difference_low"], row["difference_high"]), text))
+        found.append(
+            Claim("Figure 6", backbone, statement, _sign(row["difference_low"], row["difference_high"]), text)
+        )
     return found
 
 
@@ -155,10 +188,16 @@ def training_claims(training: pd.DataFrame, backbone: str) -> list[Claim]:
     rise, fall = change(search["sparsity_predicted"].to_numpy(float)), change(search["kl"].to_numpy(float))
     if np.isnan([rise[0], fall[0]]).any():
         return []
-    text = f"From the first to the last fifth of the iterations the sparsity of the predicted masks changes by {points(*rise)}, "
-    text += f"the divergence by {fall[0]:+.4f} [{fall[1]:+.4f}, {fall[2]:+.4f}]."
+    text = f"From the first to the last fifth of the iterations the sparsity of the predicted masks changes by {points(*rise)} percentage points, "
+    text += f"the divergence by {_signed(*fall, '+.4f')}."
     signs = {_sign(rise[1], rise[2]), _sign(-fall[2], -fall[1])}
-    verdict: Verdict = "reproduced" if signs == {"reproduced"} else "not reproduced" if "not reproduced" in signs else "undecided"
+    verdict: Verdict = (
+        "reproduced"
+        if signs == {"reproduced"}
+        else "not reproduced"
+        if "not reproduced" in signs
+        else "undecided"
+    )
     statement = "While the hypernetwork trains, the masks grow sparser and the outer divergence falls."
     return [Claim("Figure H", backbone, statement, verdict, text)]
 
@@ -170,7 +209,9 @@ def change(values: np.ndarray, resamples: int = 2000) -> tuple[float, float, flo
     if size < 2:
         return np.nan, np.nan, np.nan
     rng = np.random.default_rng(0)
-    first, last = (part[rng.integers(0, size, (resamples, size))].mean(1) for part in (kept[:size], kept[-size:]))
+    first, last = (
+        part[rng.integers(0, size, (resamples, size))].mean(1) for part in (kept[:size], kept[-size:])
+    )
     low, high = np.quantile(last - first, (0.025, 0.975))
     return float(kept[-size:].mean() - kept[:size].mean()), float(low), float(high)
 

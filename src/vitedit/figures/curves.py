@@ -6,7 +6,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitedit.figures.labels import place
-from vitedit.figures.style import STYLED, empty, errors, grid, methods, panel_title, percent, percent_axis, words
+from vitedit.figures.style import (
+    STYLED,
+    empty,
+    errors,
+    grid,
+    methods,
+    panel_title,
+    percent,
+    percent_axis,
+    words,
+)
 
 
 def number(value: float) -> str:
@@ -30,10 +40,14 @@ def fig4_curves(curves: pd.DataFrame) -> Figure:
     for axis, (backbone, subset) in zip(axes, panels):
         table = curves[(curves["backbone"] == backbone) & (curves["subset"] == subset)]
         groups = int(table["groups"].max())
-        axis.set_title(panel_title(backbone, backbones, f"{words(subset)} ({groups} group{'s' * (groups != 1)})"))
+        axis.set_title(
+            panel_title(backbone, backbones, f"{words(subset)} ({groups} group{'s' * (groups != 1)})")
+        )
         _lines(axis, table, look)
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(len(handles), 1)))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(len(handles), 1))
+    )
     for axis, (backbone, subset) in zip(axes, panels):
         _values(axis, curves[(curves["backbone"] == backbone) & (curves["subset"] == subset)], look)
     return figure
@@ -43,15 +57,41 @@ def _lines(axis: Axes, table: pd.DataFrame, look: dict[str, tuple[str, str, str]
     for method in dict.fromkeys(table["method"]):
         text, colour, marker = look[method]
         points = table[table["method"] == method].sort_values("value").dropna(subset=["gr", "lr"])
-        bars = {"xerr": errors(points, "lr"), "yerr": errors(points, "gr"), "ecolor": (colour, 0.28), "elinewidth": 0.9}
+        bars = {
+            "xerr": errors(points, "lr"),
+            "yerr": errors(points, "gr"),
+            "ecolor": (colour, 0.28),
+            "elinewidth": 0.9,
+        }
         size = 13 if marker == "*" else 6
-        axis.errorbar(percent(points["lr"]), percent(points["gr"]), fmt=marker, ls="-", color=colour, label=text, ms=size, mec="white", mew=0.6, **bars)
+        axis.errorbar(
+            percent(points["lr"]),
+            percent(points["gr"]),
+            fmt=marker,
+            ls="-",
+            color=colour,
+            label=text,
+            ms=size,
+            mec="white",
+            mew=0.6,
+            **bars,
+        )
     axis.set_xlabel("Locality rate LR (%)")
     axis.set_ylabel("Generalization rate GR (%)")
     percent_axis(axis.xaxis)
     percent_axis(axis.yaxis)
     axis.margins(0.08)
-    axis.annotate("better ↗", (1, 1), (-3, -3), xycoords="axes fraction", textcoords="offset points", ha="right", va="top", fontsize=8, color="#666666")
+    axis.annotate(
+        "better ↗",
+        (1, 1),
+        (-3, -3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=8,
+        color="#666666",
+    )
 
 
 def _values(axis: Axes, table: pd.DataFrame, look: dict[str, tuple[str, str, str]]) -> None:
@@ -101,8 +141,13 @@ def _dots(axis: Axes, rows: pd.DataFrame, look: dict[str, tuple[str, str, str]],
         x, bar = row[name], None
         if name == "sr":
             x, bar = 100 * row["sr"], errors(pd.DataFrame([row]), "sr")
-        axis.errorbar(x, at, xerr=bar, fmt=marker, color=colour, ecolor=(colour, 0.4), ms=10 if marker == "*" else 6)
-    named = [look[row["method"]][0] + (f", {row['setting']}" if row["setting"] else "") for row in rows.to_dict("records")]
+        axis.errorbar(
+            x, at, xerr=bar, fmt=marker, color=colour, ecolor=(colour, 0.4), ms=10 if marker == "*" else 6
+        )
+    named = [
+        look[row["method"]][0] + (f", {row['setting']}" if row["setting"] else "")
+        for row in rows.to_dict("records")
+    ]
     axis.set_yticks(places, [text.replace("=", " ") for text in named])
     axis.set_ylim(-0.7, len(rows) - 0.3)
     low, high = axis.get_xlim()

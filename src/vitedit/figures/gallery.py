@@ -12,12 +12,22 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from vitedit.figures.style import BLACK, STYLED, SUBSET_COLOURS, VERMILION, empty, grid, group_title, panel_title, words
+from vitedit.figures.style import (
+    BLACK,
+    STYLED,
+    SUBSET_COLOURS,
+    VERMILION,
+    empty,
+    grid,
+    group_title,
+    panel_title,
+    words,
+)
 
 Cell = dict[str, str | bytes]
 
 _PANEL_GROUPS = 24  # of a subset, the largest
-_ROWS = {"natural": 4}  # groups in the picture sheet
+_ROWS = {"natural": 3}  # groups in the picture sheet
 _STYLE_ROWS = 2
 _PALE = 0.35
 
@@ -33,7 +43,9 @@ def fig1_groups(gallery: pd.DataFrame) -> Figure:
     rows: list[tuple[str, list[Cell | None]]] = []
     for backbone in backbones:
         table = gallery[gallery["backbone"] == backbone]
-        for subset, pictures in table[table["role"].isin(["edit", "neighbour"])].groupby("subset", sort=False):
+        for subset, pictures in table[table["role"].isin(["edit", "neighbour"])].groupby(
+            "subset", sort=False
+        ):
             title = panel_title(backbone, backbones, words(str(subset)))
             parts = [part for _, part in pictures.groupby("group", sort=False)]
             rows += [(title, _cells(part)) for part in parts[: _ROWS.get(str(subset), _STYLE_ROWS)]]
@@ -52,12 +64,18 @@ def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
     """
     backbones = list(dict.fromkeys(gallery["backbone"]))
     rows: list[tuple[str, list[Cell | None]]] = []
-    for (backbone, group), part in gallery[gallery["subset"] == "natural"].groupby(["backbone", "group"], sort=False):
+    for (backbone, group), part in gallery[gallery["subset"] == "natural"].groupby(
+        ["backbone", "group"], sort=False
+    ):
         typical, errors = part[part["role"] == "pretraining"], _cells(part[part["role"] != "pretraining"])
         both = [_padded(_cells(images), 2) for _, images in typical.groupby("label_name", sort=False)]
         if len(both) == 2 and errors:
             rows.append((panel_title(str(backbone), backbones), [*both[0], *both[1], *_padded(errors, 3)]))
-    return _sheet(rows, ["pre-training: the true class", "pre-training: what it is taken for", "benchmark images"], [0, 2, 4])
+    return _sheet(
+        rows,
+        ["pre-training: the true class", "pre-training: what it is taken for", "benchmark images"],
+        [0, 2, 4],
+    )
 
 
 def _cells(part: pd.DataFrame) -> list[Cell | None]:
@@ -68,7 +86,9 @@ def _padded(cells: list[Cell | None], count: int) -> list[Cell | None]:
     return [*cells, *[None] * count][:count]
 
 
-def _sheet(rows: Sequence[tuple[str, list[Cell | None]]], heads: Sequence[str], places: Sequence[int]) -> Figure:
+def _sheet(
+    rows: Sequence[tuple[str, list[Cell | None]]], heads: Sequence[str], places: Sequence[int]
+) -> Figure:
     """A sheet of thumbnails; `heads` stand above the columns `places`."""
     if not rows:
         figure, axes = grid(1, 1)
@@ -101,9 +121,27 @@ def _picture(axis: Axes, cell: Cell | None) -> None:
     with Image.open(io.BytesIO(png)) as image:
         axis.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
     true, taken = str(cell["label_name"]), str(cell["predicted_name"])
-    axis.text(0.5, -0.03, textwrap.shorten(true, 20, placeholder="…"), fontsize=7.5, color=BLACK, ha="center", va="top", transform=axis.transAxes)
+    axis.text(
+        0.5,
+        -0.03,
+        textwrap.shorten(true, 20, placeholder="…"),
+        fontsize=7.5,
+        color=BLACK,
+        ha="center",
+        va="top",
+        transform=axis.transAxes,
+    )
     if taken and taken != true:
-        axis.text(0.5, -0.135, textwrap.shorten(f"seen: {taken}", 22, placeholder="…"), fontsize=7.5, color=VERMILION, ha="center", va="top", transform=axis.transAxes)
+        axis.text(
+            0.5,
+            -0.135,
+            textwrap.shorten(f"seen: {taken}", 22, placeholder="…"),
+            fontsize=7.5,
+            color=VERMILION,
+            ha="center",
+            va="top",
+            transform=axis.transAxes,
+        )
 
 
 @STYLED
@@ -121,10 +159,21 @@ def tableA_groups(groups: pd.DataFrame) -> Figure:
         empty(axes[0], "No groups in this run.")
     for axis, ((backbone, subset), part) in zip(axes, panels):
         colour = SUBSET_COLOURS[subsets.index(str(subset)) % len(SUBSET_COLOURS)]
-        axis.set_title(panel_title(str(backbone), backbones, f"{words(str(subset))}: {len(part)} groups, {part['images'].sum()} images"))
+        axis.set_title(
+            panel_title(
+                str(backbone),
+                backbones,
+                f"{words(str(subset))}: {len(part)} groups, {part['images'].sum()} images",
+            )
+        )
         _bars(axis, part.head(_PANEL_GROUPS).iloc[::-1], colour, most)
     patches = [Patch(facecolor=("#444444", share)) for share in (_PALE, 1)]
-    figure.legend(patches, ["images, all used as neighbours", "of them also edit samples"], loc="outside lower center", ncols=2)
+    figure.legend(
+        patches,
+        ["images, all used as neighbours", "of them also edit samples"],
+        loc="outside lower center",
+        ncols=2,
+    )
     return figure
 
 
@@ -135,7 +184,9 @@ def _bars(axis: Axes, part: pd.DataFrame, colour: str, most: int) -> None:
     axis.barh(places, part["images"], color=(colour, _PALE), lw=0)
     axis.barh(places, part["edits"], color=colour, lw=0)
     for place, images in zip(places, part["images"]):
-        axis.annotate(str(images), (images, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        axis.annotate(
+            str(images), (images, place), (3, 0), textcoords="offset points", va="center", fontsize=8
+        )
     axis.set_yticks(places, titles, fontsize=8)
     axis.set_ylim(len(part) - most - 0.6, len(part) - 0.4)
     axis.set_xlabel("Images in the group")

@@ -13,7 +13,9 @@ _ANGLES = np.deg2rad([45, 135, -45, -135, 0, 180, 90, -90])
 _DISTANCES = (7, 12, 18)
 
 
-def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.ndarray | None = None, **style: Any) -> None:
+def place(
+    axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.ndarray | None = None, **style: Any
+) -> None:
     """Writes one text beside each point (n, 2), at the first of 24 places with the least overlap.
 
     Call it once limits and sizes are final: it measures in pixels. `obstacles` (m, 2) are further points to keep free.
@@ -29,7 +31,9 @@ def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.nd
         if not text or not np.isfinite(point).all():
             continue
         label = axis.annotate(text, point, (0, 0), textcoords="offset points", annotation_clip=False, **style)
-        best = min(_PLACES, key=lambda spot: _cost(_move(label, *spot, renderer), taken, axis.bbox) + spot[0] / 4)
+        best = min(
+            _PLACES, key=lambda spot: _cost(_move(label, *spot, renderer), taken, axis.bbox) + spot[0] / 4
+        )
         taken.append(_move(label, *best, renderer))
 
 

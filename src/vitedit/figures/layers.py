@@ -6,9 +6,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitedit.figures.labels import place
-from vitedit.figures.style import BLACK, BLUE, ORANGE, STYLED, empty, errors, grid, panel_title, percent, percent_axis
+from vitedit.figures.style import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    STYLED,
+    empty,
+    errors,
+    grid,
+    panel_title,
+    percent,
+    percent_axis,
+)
 
-_PARTS = {"mlp": ("FFN", "feed-forward networks (FFN)", BLUE, "o"), "attn": ("MSA", "self-attentions (MSA)", ORANGE, "s")}
+_PARTS = {
+    "mlp": ("FFN", "feed-forward networks (FFN)", BLUE, "o"),
+    "attn": ("MSA", "self-attentions (MSA)", ORANGE, "s"),
+}
 _TEXT = {"mlp": "#00507D", "attn": "#8A5E00"}  # dark enough to read
 
 
@@ -34,10 +48,32 @@ def fig2_layers(layers: pd.DataFrame) -> Figure:
 def _draw(axis: Axes, table: pd.DataFrame) -> None:
     for part, (_, text, colour, marker) in _PARTS.items():
         runs = table[table["part"] == part]
-        bars = {"xerr": errors(runs, "lr"), "yerr": errors(runs, "gr"), "elinewidth": 0.8, "ecolor": _pale(colour)}
-        axis.errorbar(percent(runs["lr"]), percent(runs["gr"]), fmt=marker, color=colour, label=text, markersize=7, **bars)
+        bars = {
+            "xerr": errors(runs, "lr"),
+            "yerr": errors(runs, "gr"),
+            "elinewidth": 0.8,
+            "ecolor": _pale(colour),
+        }
+        axis.errorbar(
+            percent(runs["lr"]),
+            percent(runs["gr"]),
+            fmt=marker,
+            color=colour,
+            label=text,
+            markersize=7,
+            **bars,
+        )
     front = table[table["on_front"]].sort_values("lr")
-    axis.plot(percent(front["lr"]), percent(front["gr"]), drawstyle="steps-pre", color=BLACK, lw=1, ls="--", label="Pareto front", zorder=1)
+    axis.plot(
+        percent(front["lr"]),
+        percent(front["gr"]),
+        drawstyle="steps-pre",
+        color=BLACK,
+        lw=1,
+        ls="--",
+        label="Pareto front",
+        zorder=1,
+    )
     chosen = table[table["chosen"]]
     ring = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 1.6, "s": 190, "zorder": 5}
     axis.scatter(percent(chosen["lr"]), percent(chosen["gr"]), label="chosen for editing", **ring)

@@ -26,13 +26,17 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
     for at, axis in enumerate(axes):
         backbone, rate = backbones[at // 2], list(_RATES)[at % 2]
         rows = table[table["backbone"] == backbone]
-        axis.set_title(panel_title(backbone, backbones, {"gr": "Neighbours corrected", "lr": "Others left alone"}[rate]))
+        axis.set_title(
+            panel_title(backbone, backbones, {"gr": "Neighbours corrected", "lr": "Others left alone"}[rate])
+        )
         if not (rows["knob"] == KNOB).any():
             empty(axis, "No method in this run has a sparsity.")
             continue
         _panel(axis, rows, rate, look)
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(len(handles), 1)))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(len(handles), 1))
+    )
     return figure
 
 
@@ -51,7 +55,9 @@ def _panel(axis: Axes, rows: pd.DataFrame, rate: str, look: dict[str, tuple[str,
         for level in points[levels].to_dict("records"):
             axis.axhline(100 * level[rate], color=colour, ls="--", lw=1.4, label=f"{text}, no mask")
             if pd.notna(level[f"{rate}_low"]):
-                axis.axhspan(100 * level[f"{rate}_low"], 100 * level[f"{rate}_high"], color=colour, alpha=0.08, lw=0)
+                axis.axhspan(
+                    100 * level[f"{rate}_low"], 100 * level[f"{rate}_high"], color=colour, alpha=0.08, lw=0
+                )
     _axes(axis, rows[rows["knob"] == KNOB])
     axis.set_ylabel(_RATES[rate])
     percent_axis(axis.yaxis)
@@ -60,8 +66,24 @@ def _panel(axis: Axes, rows: pd.DataFrame, rate: str, look: dict[str, tuple[str,
 def _band(axis: Axes, points: pd.DataFrame, rate: str, text: str, colour: str, marker: str) -> None:
     if points.empty:
         return
-    axis.plot(points["place"], percent(points[rate]), marker=marker, color=colour, label=text, ms=6, mec="white", mew=0.6)
-    axis.fill_between(points["place"], percent(points[f"{rate}_low"]), percent(points[f"{rate}_high"]), color=colour, alpha=0.16, lw=0)
+    axis.plot(
+        points["place"],
+        percent(points[rate]),
+        marker=marker,
+        color=colour,
+        label=text,
+        ms=6,
+        mec="white",
+        mew=0.6,
+    )
+    axis.fill_between(
+        points["place"],
+        percent(points[f"{rate}_low"]),
+        percent(points[f"{rate}_high"]),
+        color=colour,
+        alpha=0.16,
+        lw=0,
+    )
 
 
 def _axes(axis: Axes, rows: pd.DataFrame) -> None:

@@ -12,7 +12,9 @@ _KINDS = {"within": "same group", "between": "different groups"}
 
 
 @STYLED
-def fig6_specificity(specificity: pd.DataFrame, masks: pd.DataFrame, overlap: pd.DataFrame, groups: pd.DataFrame) -> Figure:
+def fig6_specificity(
+    specificity: pd.DataFrame, masks: pd.DataFrame, overlap: pd.DataFrame, groups: pd.DataFrame
+) -> Figure:
     """Mean IoU of the masks of every two groups, and its distribution within and between groups; a row a backbone.
 
     Args:
@@ -25,7 +27,9 @@ def fig6_specificity(specificity: pd.DataFrame, masks: pd.DataFrame, overlap: pd
     figure, axes = grid(2 * len(backbones), 2, 5.6, 5.0)
     for at, backbone in enumerate(backbones):
         left, right = axes[2 * at], axes[2 * at + 1]
-        matrix, pairs, means = (table[table["backbone"] == backbone] for table in (specificity, masks, overlap))
+        matrix, pairs, means = (
+            table[table["backbone"] == backbone] for table in (specificity, masks, overlap)
+        )
         left.set_title(panel_title(backbone, backbones, "Mean IoU of two masks"))
         right.set_title("Within and between groups")
         if matrix.empty:
@@ -39,17 +43,38 @@ def fig6_specificity(specificity: pd.DataFrame, masks: pd.DataFrame, overlap: pd
 
 def _heatmap(axis: Axes, matrix: pd.DataFrame, groups: pd.DataFrame) -> None:
     order = list(dict.fromkeys(matrix["group_a"]))
-    square = matrix.pivot(index="group_a", columns="group_b", values="iou").reindex(index=order, columns=order)
+    square = matrix.pivot(index="group_a", columns="group_b", values="iou").reindex(
+        index=order, columns=order
+    )
     named = groups.drop_duplicates("group").set_index("group")
-    titles = [group_title(*named.loc[g, ["label_name", "predicted_name"]], 36) if g in named.index else str(g) for g in order]
+    titles = [
+        group_title(*named.loc[g, ["label_name", "predicted_name"]], 36) if g in named.index else str(g)
+        for g in order
+    ]
     numbers = [str(at + 1) for at in range(len(order))]
     few = len(order) <= 10
     values = square.to_numpy(float)
     ends = {"vmin": np.floor(20 * np.nanmin(values)) / 20, "vmax": np.ceil(20 * np.nanmax(values)) / 20}
     bar = {"label": "Intersection over union", "shrink": 0.8}
-    sns.heatmap(square, ax=axis, **ends, cmap="cividis", square=True, annot=few, fmt=".2f", annot_kws={"size": 8}, cbar_kws=bar, linewidths=0.5)
+    sns.heatmap(
+        square,
+        ax=axis,
+        **ends,
+        cmap="cividis",
+        square=True,
+        annot=few,
+        fmt=".2f",
+        annot_kws={"size": 8},
+        cbar_kws=bar,
+        linewidths=0.5,
+    )
     axis.set_xticks(np.arange(len(order)) + 0.5, numbers, rotation=0, fontsize=8.5)
-    axis.set_yticks(np.arange(len(order)) + 0.5, [f"{title}  {at}" for title, at in zip(titles, numbers)], rotation=0, fontsize=8.5)
+    axis.set_yticks(
+        np.arange(len(order)) + 0.5,
+        [f"{title}  {at}" for title, at in zip(titles, numbers)],
+        rotation=0,
+        fontsize=8.5,
+    )
     axis.set_xlabel("")
     axis.set_ylabel("")
 
@@ -57,16 +82,40 @@ def _heatmap(axis: Axes, matrix: pd.DataFrame, groups: pd.DataFrame) -> None:
 def _distributions(axis: Axes, pairs: pd.DataFrame, means: pd.Series) -> None:
     kind = np.where(pairs["group_a"] == pairs["group_b"], *_KINDS.values())
     colours = dict(zip(_KINDS.values(), (BLUE, ORANGE)))
-    sns.violinplot(x=kind, y=pairs["iou"], hue=kind, order=list(colours), palette=colours, inner=None, cut=0, linewidth=0, alpha=0.35, ax=axis, legend=False)
+    sns.violinplot(
+        x=kind,
+        y=pairs["iou"],
+        hue=kind,
+        order=list(colours),
+        palette=colours,
+        inner=None,
+        cut=0,
+        linewidth=0,
+        alpha=0.35,
+        ax=axis,
+        legend=False,
+    )
     for at, name in enumerate(_KINDS):
         mean, low, high = means[name], means[f"{name}_low"], means[f"{name}_high"]
         bar = np.nan_to_num([[mean - low], [high - mean]])
         axis.errorbar(at, mean, yerr=bar, fmt="o", color=BLACK, ms=6, capsize=4)
         if np.isfinite(mean):
-            axis.annotate(f"mean {mean:.2f}", (at, mean), (12, 0), textcoords="offset points", va="center", fontsize=9)
+            axis.annotate(
+                f"mean {mean:.2f}", (at, mean), (12, 0), textcoords="offset points", va="center", fontsize=9
+            )
     axis.axhline(means["chance"], color="#666666", ls=":", lw=1.3)
-    axis.annotate("independent random masks", (1.5, means["chance"]), (-2, 3), textcoords="offset points", ha="right", fontsize=8, color="#555555")
-    axis.set_xticks([0, 1], [f"{text}\n({int(means[f'{name}_pairs'])} pairs)" for name, text in _KINDS.items()])
+    axis.annotate(
+        "independent random masks",
+        (1.5, means["chance"]),
+        (-2, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="#555555",
+    )
+    axis.set_xticks(
+        [0, 1], [f"{text}\n({int(means[f'{name}_pairs'])} pairs)" for name, text in _KINDS.items()]
+    )
     axis.set_xlim(-0.5, 1.5)
     axis.set_ylim(0, None)
     axis.set_xlabel(f"Pairs of masks of sparsity {means['sparsity']:g}; bars: 95 % interval over groups")

@@ -25,8 +25,21 @@ METHODS = {
     "ft_l1": ("FT with l1 penalty", ORANGE, "^"),
     "ft_l2": ("FT with l2 penalty", PURPLE, "v"),
 }
-SPARE = [(GREEN, "D"), (SKY, "P"), (BLACK, "X"), ("#882255", "<"), ("#44AA99", ">"), ("#999933", "h"), ("#332288", "d")]
-WORDS = {"natural": "natural images", "oil_painting": "oil painting", "stage_light": "stage light", "all": "all groups"}
+SPARE = [
+    (GREEN, "D"),
+    (SKY, "P"),
+    (BLACK, "X"),
+    ("#882255", "<"),
+    ("#44AA99", ">"),
+    ("#999933", "h"),
+    ("#332288", "d"),
+]
+WORDS = {
+    "natural": "natural images",
+    "oil_painting": "oil painting",
+    "stage_light": "stage light",
+    "all": "all groups",
+}
 SUBSET_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK]
 
 WIDTH = 860
@@ -63,7 +76,9 @@ def load(folder: str | Path, table: str) -> pd.DataFrame:
     path = Path(folder) / f"{table}.parquet"
     if not path.is_file():
         present = ", ".join(sorted(p.stem for p in path.parent.glob("*.parquet"))) or "none"
-        raise ArtifactError(f"{path}: no such table (there: {present}). `snakemake` makes all tables of a run.")
+        raise ArtifactError(
+            f"{path}: no such table (there: {present}). `snakemake` makes all tables of a run."
+        )
     return pd.read_parquet(path)
 
 
@@ -72,7 +87,13 @@ def save(figure: Figure, folder: str | Path, name: str) -> Path:
     """Writes `<folder>/<name>.png` (150 dpi) and `.pdf`, the same bytes for the same figure; returns the picture's path."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        figure.savefig(Path(folder) / f"{name}.{ending}", dpi=150, bbox_inches="tight", pad_inches=0.12, metadata=metadata)
+        figure.savefig(
+            Path(folder) / f"{name}.{ending}",
+            dpi=150,
+            bbox_inches="tight",
+            pad_inches=0.12,
+            metadata=metadata,
+        )
     return Path(folder) / f"{name}.png"
 
 

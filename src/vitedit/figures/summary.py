@@ -16,7 +16,12 @@ _METRICS = {"gr": "Gain in generalization", "lr": "Gain in locality"}
 
 
 @STYLED
-def fig0_summary(differences: pd.DataFrame, proposed: str = PROPOSED, references: Sequence[str] = REFERENCES, subset: str = "all") -> Figure:
+def fig0_summary(
+    differences: pd.DataFrame,
+    proposed: str = PROPOSED,
+    references: Sequence[str] = REFERENCES,
+    subset: str = "all",
+) -> Figure:
     """Paired differences of GR and LR between the proposed method and its references, with intervals over groups.
 
     Args:
@@ -25,7 +30,11 @@ def fig0_summary(differences: pd.DataFrame, proposed: str = PROPOSED, references
         references: Methods that it is compared with.
         subset: Subset shown; "all" is the mean over all groups.
     """
-    ours = differences["method"].eq(proposed) & differences["reference"].isin(list(references)) & differences["subset"].eq(subset)
+    ours = (
+        differences["method"].eq(proposed)
+        & differences["reference"].isin(list(references))
+        & differences["subset"].eq(subset)
+    )
     table = differences[ours]
     backbones = list(dict.fromkeys(table["backbone"])) or [""]
     most = table[["reference", "value"]].drop_duplicates().shape[0]
@@ -52,9 +61,21 @@ def _forest(axis: Axes, rows: pd.DataFrame, look: dict[str, tuple[str, str, str]
         text, colour, _ = look[str(reference)]
         for row in part.sort_values("value").to_dict("records"):
             x, low, high = (100 * row[end] for end in ("difference", "low", "high"))
-            axis.errorbar(x, at, xerr=np.nan_to_num([[x - low], [high - x]]), fmt="o", color=colour, ms=6, elinewidth=1.6)
+            axis.errorbar(
+                x,
+                at,
+                xerr=np.nan_to_num([[x - low], [high - x]]),
+                fmt="o",
+                color=colour,
+                ms=6,
+                elinewidth=1.6,
+            )
             places.append(at)
-            named.append(f"{row['knob']} {number(row['value'])} against {text.split(' (')[0].lower()}" if row["knob"] else f"against {text}")
+            named.append(
+                f"{row['knob']} {number(row['value'])} against {text.split(' (')[0].lower()}"
+                if row["knob"]
+                else f"against {text}"
+            )
             at -= 1
         at -= 0.6
     axis.axvline(0, color=BLACK, lw=1)

@@ -4,9 +4,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vitedit.figures.style import BLUE, GREEN, ORANGE, STYLED, VERMILION, empty, grid, panel_title, percent_axis
+from vitedit.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    STYLED,
+    VERMILION,
+    empty,
+    grid,
+    panel_title,
+    percent_axis,
+)
 
-_SERIES = {"sparsity_searched": ("searched masks", ORANGE), "sparsity_predicted": ("hypernetwork's masks", BLUE)}
+_SERIES = {
+    "sparsity_searched": ("searched masks", ORANGE),
+    "sparsity_predicted": ("hypernetwork's masks", BLUE),
+}
 _MOST_SMOOTHED = 40
 
 
@@ -64,4 +77,14 @@ def _loss(axis: Axes, log: pd.DataFrame) -> None:
     replay = log.loc[log["phase"] == "replay", "iteration"]
     if len(replay):
         axis.axvspan(replay.min(), replay.max(), color="#000000", alpha=0.05, lw=0)
-        axis.annotate("replay of\nstored masks", (replay.mean(), 1), xycoords=("data", "axes fraction"), xytext=(0, -4), textcoords="offset points", ha="center", va="top", fontsize=8.5, color="#444444")
+        axis.annotate(
+            "replay of\nstored masks",
+            (replay.mean(), 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8.5,
+            color="#444444",
+        )

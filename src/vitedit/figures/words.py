@@ -20,7 +20,9 @@ def claims_markdown(claims: Sequence[Claim], *sources: str) -> str:
     lines = []
     for claim in kept:
         where = f"{claim.source}, {claim.backbone}" if several else claim.source
-        lines.append(f"- {_MARKS[claim.verdict]} **{claim.verdict}** ({where}). *{claim.statement}* {claim.measured}")
+        lines.append(
+            f"- {_MARKS[claim.verdict]} **{claim.verdict}** ({where}). *{claim.statement}* {claim.measured}"
+        )
     return "\n".join(lines)
 
 
@@ -32,18 +34,31 @@ def groups_markdown(groups: pd.DataFrame) -> str:
         text = f"- **{words(str(subset))}** ({backbone}): {len(part)} groups of {part['images'].min()} to {part['images'].max()} images, "
         text += f"{part['images'].sum()} images and {part['edits'].sum()} edit samples in all; the largest is “{group_title(largest['label_name'], largest['predicted_name'])}”."
         right = _weighted(part)
-        lines.append(text + (f" {100 * right:.1f} % of the images bear their true label." if right is not None else ""))
+        lines.append(
+            text + (f" {100 * right:.1f} % of the images bear their true label." if right is not None else "")
+        )
     return "\n".join(lines)
 
 
 def _weighted(part: pd.DataFrame) -> float | None:
     known = part.dropna(subset=["label_correct"])
-    return None if known.empty else float((known["label_correct"] * known["images"]).sum() / known["images"].sum())
+    return (
+        None
+        if known.empty
+        else float((known["label_correct"] * known["images"]).sum() / known["images"].sum())
+    )
 
 
 def groups_table(groups: pd.DataFrame) -> pd.DataFrame:
     """Table A for reading."""
-    named = {"subset": "Subset", "group": "Group", "label_name": "True class", "predicted_name": "Taken for", "images": "Images", "edits": "Edit samples"}
+    named = {
+        "subset": "Subset",
+        "group": "Group",
+        "label_name": "True class",
+        "predicted_name": "Taken for",
+        "images": "Images",
+        "edits": "Edit samples",
+    }
     table = groups.assign(subset=groups["subset"].map(words))
     return _with_backbone(table, named)
 
@@ -51,9 +66,13 @@ def groups_table(groups: pd.DataFrame) -> pd.DataFrame:
 def layers_table(layers: pd.DataFrame) -> pd.DataFrame:
     """The layer search for reading, the choice first, then by GR and LR together."""
     table = layers.assign(total=layers["gr"] + layers["lr"]).sort_values(["chosen", "total"], ascending=False)
-    table = table.assign(GR=_rates(table, "gr"), LR=_rates(table, "lr"), front=table["on_front"].map({True: "yes", False: ""}))
+    table = table.assign(
+        GR=_rates(table, "gr"), LR=_rates(table, "lr"), front=table["on_front"].map({True: "yes", False: ""})
+    )
     table["taken"] = table["chosen"].map({True: "yes", False: ""})
-    return _with_backbone(table, {"name": "Blocks", "GR": "GR", "LR": "LR", "front": "On the front", "taken": "Chosen"})
+    return _with_backbone(
+        table, {"name": "Blocks", "GR": "GR", "LR": "LR", "front": "On the front", "taken": "Chosen"}
+    )
 
 
 def curves_table(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
@@ -69,7 +88,14 @@ def curves_table(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
         "time": table["seconds"].map("{:.3g} s".format),
         "weights": (100 * table["fraction"]).map("{:.2f} %".format),
     }
-    named = {"method": "Method", "setting": "Setting", "SR": "SR", "GR": "GR", "LR": "LR", "GRr": "GR (published formula)"}
+    named = {
+        "method": "Method",
+        "setting": "Setting",
+        "SR": "SR",
+        "GR": "GR",
+        "LR": "LR",
+        "GRr": "GR (published formula)",
+    }
     named |= {"updates": "Updates", "time": "Time an edit", "weights": "Weights changed"}
     return _with_backbone(table.drop(columns=[n for n in made if n in table]).assign(**made), named)
 
@@ -87,7 +113,13 @@ def differences_table(differences: pd.DataFrame, proposed: str = PROPOSED) -> pd
     keys = ["backbone", "subset", "reference", "value"]
     wide = table.pivot(index=keys, columns="metric", values="gain")
     order = table[keys].drop_duplicates()
-    named = {"subset": "Subset", "reference": "Against", "value": "Sparsity", "gr": "Gain in GR", "lr": "Gain in LR"}
+    named = {
+        "subset": "Subset",
+        "reference": "Against",
+        "value": "Sparsity",
+        "gr": "Gain in GR",
+        "lr": "Gain in LR",
+    }
     return _with_backbone(order.merge(wide.reset_index(), on=keys), named)
 
 

@@ -33,23 +33,37 @@ def thumbnail(picture: Image.Image) -> bytes:
         return buffer.getvalue()
 
 
-def gallery(benchmark: pd.DataFrame, locality: pd.DataFrame, sets: Mapping[str, ImageSet], typical: str, name_of: Names) -> pd.DataFrame:
+def gallery(
+    benchmark: pd.DataFrame,
+    locality: pd.DataFrame,
+    sets: Mapping[str, ImageSet],
+    typical: str,
+    name_of: Names,
+) -> pd.DataFrame:
     """Columns subset, group, role ("edit", "neighbour", "pretraining", "locality"), label_name, predicted_name, png.
 
     `typical` names the set of pre-training images that show what the two classes of a group usually look like (paper
     Fig. 3). The first edit sample of a group is its "edit" picture.
     """
-    near = (row | {"subset": "", "group": ""} for row in _rows(locality.iloc[:LOCALITY], "locality", sets, name_of))
+    near = (
+        row | {"subset": "", "group": ""}
+        for row in _rows(locality.iloc[:LOCALITY], "locality", sets, name_of)
+    )
     return pd.DataFrame([*_group_rows(benchmark, sets, typical, name_of), *near], columns=COLUMNS)
 
 
-def _group_rows(benchmark: pd.DataFrame, sets: Mapping[str, ImageSet], typical: str, name_of: Names) -> Iterator[Row]:
+def _group_rows(
+    benchmark: pd.DataFrame, sets: Mapping[str, ImageSet], typical: str, name_of: Names
+) -> Iterator[Row]:
     for subset, part in benchmark.groupby("subset", sort=False):
         for group in part["group"].unique()[: GROUPS.get(str(subset), STYLE_GROUPS)]:
             place = {"subset": subset, "group": group}
             yield from (place | row for row in _group(part[part["group"] == group], sets, name_of))
             if subset == "natural":
-                yield from (place | row for row in _typical(sets[typical], _classes(part[part["group"] == group]), name_of))
+                yield from (
+                    place | row
+                    for row in _typical(sets[typical], _classes(part[part["group"] == group]), name_of)
+                )
 
 
 def _group(images: pd.DataFrame, sets: Mapping[str, ImageSet], name_of: Names) -> Iterator[Row]:
@@ -88,4 +102,6 @@ def _picture(images: ImageSet, file: str) -> Image.Image:
     try:
         return images.picture(images.files.index(file))
     except ValueError:
-        raise ImageError(f"{file}: not in the image set '{images.name}', though the benchmark was built from it. Rerun build_benchmark.") from None
+        raise ImageError(
+            f"{file}: not in the image set '{images.name}', though the benchmark was built from it. Rerun build_benchmark."
+        ) from None

@@ -44,7 +44,7 @@ def group_means(edits: pd.DataFrame) -> pd.DataFrame:
     `origin` is the subset that the group belongs to.
     """
     means = [*RATES, "gr_ref", "steps", "seconds", "fraction"]
-    values = edits.astype({name: float for name in means})
+    values = edits.astype(dict.fromkeys(means, float))
     grouped = values.groupby([*SETTING, "group"], sort=False, dropna=False)
     table = grouped[means].mean().assign(edits=grouped.size()).reset_index()
     table = table.assign(origin=table["subset"])
@@ -77,9 +77,30 @@ def differences(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
             for (other, other_knob, other_value), theirs in settings:
                 comparable = (knob, value) == (other_knob, other_value) or not other_knob
                 if method != other and comparable:
-                    place = {"backbone": backbone, "subset": subset, "method": method, "reference": other, "knob": knob, "value": value}
-                    rows += [place | _difference(name, ours, theirs, resamples, seed) for name in ("gr", "lr")]
-    columns = ["backbone", "subset", "method", "reference", "knob", "value", "metric", "difference", "low", "high", "groups"]
+                    place = {
+                        "backbone": backbone,
+                        "subset": subset,
+                        "method": method,
+                        "reference": other,
+                        "knob": knob,
+                        "value": value,
+                    }
+                    rows += [
+                        place | _difference(name, ours, theirs, resamples, seed) for name in ("gr", "lr")
+                    ]
+    columns = [
+        "backbone",
+        "subset",
+        "method",
+        "reference",
+        "knob",
+        "value",
+        "metric",
+        "difference",
+        "low",
+        "high",
+        "groups",
+    ]
     return pd.DataFrame(rows, columns=columns).astype({"value": float})
 
 
@@ -106,8 +127,13 @@ def groups(benchmark: pd.DataFrame, name_of: Callable[[int], str]) -> pd.DataFra
         label, predicted = int(images["label"].iloc[0]), int(images["predicted"].iloc[0]) if one else -1
         named = {"label_name": name_of(label), "predicted_name": name_of(predicted) if one else "various"}
         counts = {"images": len(images), "edits": int(images["is_edit"].sum())}
-        rows.append({"subset": subset, "group": group, "label": label, "predicted": predicted, **named, **counts})
-    return pd.DataFrame(rows, columns=["subset", "group", "label", "predicted", "label_name", "predicted_name", "images", "edits"])
+        rows.append(
+            {"subset": subset, "group": group, "label": label, "predicted": predicted, **named, **counts}
+        )
+    return pd.DataFrame(
+        rows,
+        columns=["subset", "group", "label", "predicted", "label_name", "predicted_name", "images", "edits"],
+    )
 
 
 def add_truth(table: pd.DataFrame, benchmark: pd.DataFrame, truth: Mapping[str, int] | None) -> pd.DataFrame:
@@ -125,14 +151,27 @@ def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: 
     """A row a run of consecutive blocks, with intervals over the edits, the Pareto front and the choice (paper Fig. 2)."""
     table = []
     for (part, first, last), edits in rows.groupby(["part", "first", "last"], sort=False):
-        row: Row = {"part": part, "first": int(first), "last": int(last), "name": run_name(str(part), int(first), int(last))}
+        row: Row = {
+            "part": part,
+            "first": int(first),
+            "last": int(last),
+            "name": run_name(str(part), int(first), int(last)),
+        }
         row |= _rate("gr", edits["gr"], resamples, seed) | _rate("lr", edits["lr"], resamples, seed)
         blocks = list(range(int(first), int(last) + 1))
-        table.append(row | {"sr": edits["sr"].mean(), "chosen": part == choice["part"] and blocks == list(choice["blocks"])})
+        table.append(
+            row
+            | {
+                "sr": edits["sr"].mean(),
+                "chosen": part == choice["part"] and blocks == list(choice["blocks"]),
+            }
+        )
     rates = [f"{name}{end}" for name in ("gr", "lr") for end in ("", "_low", "_high")]
     result = pd.DataFrame(table, columns=["part", "first", "last", "name", *rates, "sr", "chosen"])
     front = pareto_front(result["gr"].to_numpy(float), result["lr"].to_numpy(float))
-    result.insert(len(result.columns) - 1, "on_front", front & result[["gr", "lr"]].notna().all(axis=1).to_numpy())
+    result.insert(
+        len(result.columns) - 1, "on_front", front & result[["gr", "lr"]].notna().all(axis=1).to_numpy()
+    )
     return result.astype({"chosen": bool, "on_front": bool})
 
 
@@ -162,14 +201,22 @@ def overlap(matrix: pd.DataFrame, sparsity: float, resamples: int, seed: int) ->
     drawn = drawn[(drawn != drawn[:, :1]).any(1)]  # one group alone has no between
     resampled = _within_between(iou, drawn) if len(drawn) else (np.array([np.nan]),) * 2
     row: Row = {}
-    values = {"within": (within, resampled[0]), "between": (between, resampled[1]), "difference": (within - between, resampled[0] - resampled[1])}
+    values = {
+        "within": (within, resampled[0]),
+        "between": (between, resampled[1]),
+        "difference": (within - between, resampled[0] - resampled[1]),
+    }
     for name, (mean, spread) in values.items():
         low, high = np.quantile(spread, LEVELS)
         row |= {name: float(mean[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
     same = (matrix["group_a"] == matrix["group_b"]).to_numpy(bool)
     pairs = matrix["pairs"].to_numpy(int)
     density = 1 - sparsity
-    counts = {"groups": int(own.sum()), "within_pairs": int(pairs[same].sum()), "between_pairs": int(pairs[~same].sum()) // 2}
+    counts = {
+        "groups": int(own.sum()),
+        "within_pairs": int(pairs[same].sum()),
+        "between_pairs": int(pairs[~same].sum()) // 2,
+    }
     return row | counts | {"sparsity": sparsity, "chance": density / (2 - density)}
 
 

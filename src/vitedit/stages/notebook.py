@@ -14,18 +14,20 @@ import papermill
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
-# The kernel imports these; named here so that lineage.code reruns the notebooks when drawing code changes.
-from vitedit.figures import captions, claims, curves, gallery, layers, masks, specificity, style, summary, training, words  # noqa: F401
 from vitedit.artifacts import atomic
 from vitedit.config import Config
 from vitedit.errors import ArtifactError
+
+# The kernel imports these; named here so that lineage.code reruns the notebooks when drawing code changes.
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 1200  # seconds for one cell
 
 
-def notebook(config: Config, *, notebook: Path, tables: Path, output: Path, html: Path, figures: Path) -> None:
+def notebook(
+    config: Config, *, notebook: Path, tables: Path, output: Path, html: Path, figures: Path
+) -> None:
     """Executes `notebook` with the folders `tables` and `figures`; writes the executed notebook and its page.
 
     A notebook that fails is kept under `results/<run>/logs/notebook/` for reading.
@@ -44,7 +46,11 @@ def notebook(config: Config, *, notebook: Path, tables: Path, output: Path, html
 
 def _execute(source: Path, executed: Path, folders: dict[str, str], failed: Path) -> None:
     """Runs all cells; a failing one ends in an error that names the notebook and what went wrong."""
-    with tempfile.TemporaryDirectory() as scratch, _environment(IPYTHONDIR=scratch, JUPYTER_PREFER_ENV_PATH="1"), _quiet():
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _environment(IPYTHONDIR=scratch, JUPYTER_PREFER_ENV_PATH="1"),
+        _quiet(),
+    ):
         running = Path(scratch) / "running.ipynb"
         try:
             papermill.execute_notebook(
@@ -79,7 +85,14 @@ def _write_stable(running: Path, executed: Path) -> None:
 
 def render(executed: Path, title: str) -> str:
     """The notebook as one HTML file without links to scripts elsewhere."""
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="", mermaid_js_url="", embed_images=True)
+    exporter = HTMLExporter(
+        mathjax_url="",
+        require_js_url="",
+        jquery_url="",
+        mermaid_js_url="",
+        mermaid_layout_elk_js_url="",
+        embed_images=True,
+    )
     body, _ = exporter.from_filename(str(executed), resources={"metadata": {"name": title}})
     return body
 

@@ -76,15 +76,22 @@ def _edits(config: Config) -> Iterator[pd.DataFrame]:
                 yield load_table(config.results / backbone / "edits" / method / f"{subset}.parquet", fresh)
 
 
-def _backbone_tables(config: Config, backbone: str, names: Callable[[int], str], truth: Mapping[str, int] | None) -> Tables:
+def _backbone_tables(
+    config: Config, backbone: str, names: Callable[[int], str], truth: Mapping[str, int] | None
+) -> Tables:
     """Tables of one backbone, each with its name as the first column."""
     folder, resamples, seed = config.results / backbone, config.search.bootstrap, _seed(config)
 
     def read(stage: str, file: str) -> pd.DataFrame:
         return load_table(folder / file, depends(config, stage, backbone=backbone))
 
-    benchmark, locality = read("build_benchmark", "benchmark.parquet"), read("build_locality", "locality.parquet")
-    choice: Mapping[str, Any] = load_json(folder / "layers.json", depends(config, "search_layers", backbone=backbone))
+    benchmark, locality = (
+        read("build_benchmark", "benchmark.parquet"),
+        read("build_locality", "locality.parquet"),
+    )
+    choice: Mapping[str, Any] = load_json(
+        folder / "layers.json", depends(config, "search_layers", backbone=backbone)
+    )
     pairs = read("specificity", "specificity.parquet")
     matrix = tables.specificity(pairs)
     made = {
@@ -96,10 +103,14 @@ def _backbone_tables(config: Config, backbone: str, names: Callable[[int], str],
         "overlap": pd.DataFrame([tables.overlap(matrix, config.specificity.sparsity, resamples, seed)]),
         "gallery": _gallery(config, benchmark, locality, names),
     }
-    return {name: table.assign(backbone=backbone)[["backbone", *table.columns]] for name, table in made.items()}
+    return {
+        name: table.assign(backbone=backbone)[["backbone", *table.columns]] for name, table in made.items()
+    }
 
 
-def _gallery(config: Config, benchmark: pd.DataFrame, locality: pd.DataFrame, names: Callable[[int], str]) -> pd.DataFrame:
+def _gallery(
+    config: Config, benchmark: pd.DataFrame, locality: pd.DataFrame, names: Callable[[int], str]
+) -> pd.DataFrame:
     typical = config.meta_train.pseudo.images
     keys = dict.fromkeys([*benchmark["images"], *locality["images"], typical])
     classes = read_classes(config.classes)

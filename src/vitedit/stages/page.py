@@ -1,0 +1,151 @@
+"""Stage `page`: one HTML page with a run's numbers, claims, figures and tables. It opens offline."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import pyarrow.parquet as pq
+import yaml
+
+from vitedit import __version__
+from vitedit.artifacts import KEY, atomic
+from vitedit.config import Config
+from vitedit.errors import ArtifactError
+from vitedit.figures import FIGURES, TABLES
+from vitedit.figures.captions import CAPTIONS
+from vitedit.figures.claims import claims, percentages
+from vitedit.figures.page_template import STYLE, TEMPLATE
+from vitedit.figures.style import load, methods, words
+from vitedit.figures.words import curves_table, groups_table, layers_table
+from vitedit.timings import Timing, read_timings
+
+Tables = dict[str, pd.DataFrame]
+
+
+def page(config: Config, *, output: Path) -> None:
+    """Writes the page of the run whose `tables/`, `figures/`, `notebooks/` and `timings/` lie beside `output`.
+
+    Pictures are part of the page; links to PDFs, tables and notebooks are relative.
+
+    Raises:
+        ArtifactError: A table or figure is missing.
+    """
+    folder = output.parent
+    tables = {name: load(folder / "tables", name) for name in TABLES if name != "gallery"}
+    timings = _timings(folder / "timings")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    text = environment.from_string(TEMPLATE).render(
+        run=config.run,
+        style=STYLE,
+        counts=_counts(tables),
+        cards=_cards(tables["curves"]),
+        claims=claims(tables),
+        several=len(config.backbones) > 1,
+        figures=_figures(folder / "figures"),
+        shown=_shown(tables),
+        files=TABLES,
+        notebooks=list(FIGURES),
+        timings=timings,
+        minutes=sum(timing.seconds for timing in timings) / 60,
+        provenance=_provenance(config, folder / "tables" / "curves.parquet"),
+        configuration=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        version=__version__,
+    )
+    with atomic(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _counts(tables: Tables) -> str:
+    """What the run consists of, in one sentence."""
+    edits, groups = tables["edits"], tables["groups"]
+    subsets = ", ".join(words(name) for name in groups["subset"].unique())
+    models = ", ".join(groups["backbone"].unique())
+    kinds = groups[["subset", "group"]].drop_duplicates().shape[0]
+    return f"{len(edits):,} edits with {edits['method'].nunique()} methods of {models} on {kinds} groups ({subsets})."
+
+
+def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:
+    """The last setting of every method over all groups."""
+    look, every = methods(curves["method"]), curves[curves["subset"] == "all"]
+    several = every["backbone"].nunique() > 1
+    cards = []
+    for (backbone, method), points in every.groupby(["backbone", "method"], sort=False):
+        row = points.sort_values("value").iloc[-1]
+        rates = {
+            name: _split(percentages(*(row[f"{name}{end}"] for end in ("", "_low", "_high"))))
+            for name in ("sr", "gr", "lr")
+        }
+        title = look[str(method)][0] + (f", {backbone}" if several else "")
+        setting = str(row["setting"]).replace("=", " ") or "one setting"
+        cards.append(
+            {"title": title, "setting": setting, "weights": f"{100 * row['fraction']:.2f} %", **rates}
+        )
+    return cards
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A rate and its interval."""
+    rate, bracket, interval = text.partition(" [")
+    return rate, f"[{interval}" if bracket else ""
+
+
+def _figures(folder: Path) -> list[dict[str, str]]:
+    """Every figure with its picture as base64 text.
+
+    Raises:
+        ArtifactError: One is missing.
+    """
+    found = []
+    for notebook, names in FIGURES.items():
+        for name in names:
+            path = folder / f"{name}.png"
+            if not path.is_file():
+                raise ArtifactError(
+                    f"{path}: no such figure. The notebook {notebook} makes it: `snakemake {path}`."
+                )
+            title, caption = CAPTIONS[name]
+            picture = base64.b64encode(path.read_bytes()).decode()
+            found.append(
+                {"name": name, "notebook": notebook, "title": title, "caption": caption, "png": picture}
+            )
+    return found
+
+
+def _shown(tables: Tables) -> list[dict[str, Any]]:
+    """The tables that the page shows itself."""
+    made = {
+        f"Methods and settings, {words(name)}": curves_table(tables["curves"], name)
+        for name in reversed(tables["curves"]["subset"].unique())
+    }
+    made |= {
+        "Runs of layers": layers_table(tables["layers"]),
+        "Groups (Table A)": groups_table(tables["groups"]),
+    }
+    return [
+        {"title": title, "columns": list(table.columns), "rows": table.to_numpy().tolist()}
+        for title, table in made.items()
+    ]
+
+
+def _timings(folder: Path) -> list[Timing]:
+    """Times of the stages; none for a run that was not made by Snakemake."""
+    return read_timings(folder) if any(folder.rglob("*.tsv")) else []
+
+
+def _provenance(config: Config, table: Path) -> dict[str, str]:
+    """Who made the tables, when known, and the run's seed."""
+    metadata = pq.read_schema(table).metadata or {}
+    made = json.loads(metadata.get(KEY.encode(), b"{}"))
+    known = {
+        "Version": "vitedit",
+        "Commit": "commit",
+        "PyTorch": "torch",
+        "Python": "python",
+        "Tables made on": "device",
+    }
+    return {"Run": config.run, "Seed": str(config.seed)} | {
+        name: str(made[key]) for name, key in known.items() if key in made
+    }

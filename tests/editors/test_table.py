@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from vitedit import editors
+from vitedit.config import EditorConfig, load
+from vitedit.errors import ConfigError, UnknownNameError
+
+CONFIG = load(Path(__file__).parents[2] / "config" / "config.yaml")
+
+
+def with_editor(name, **section):
+    return CONFIG.model_copy(update={"editors": {name: EditorConfig(**section)}})
+
+
+def test_the_configured_methods_pass():
+    editors.check(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "error", "message"),
+    [
+        ("hypernett", {}, UnknownNameError, "no method 'hypernett'. Methods: hypernet, ft"),
+        ("hypernet", {"sparsity": [0.5]}, ConfigError, r"hypernet\.artifacts: \[\] given, the method needs \['hypernet'\]"),
+        ("random_mask", {"sparisty": [0.5]}, ConfigError, r"unknown \['sparisty'\], missing \['sparsity'\]\. Hyper-parameters: sparsity"),
+        ("random_mask", {"sparsity": "half"}, ConfigError, r"random_mask\.sparsity: .*got 'half'"),
+        ("random_mask", {"sparsity": 1.0}, ConfigError, r"random_mask\.sparsity: .*less than 1"),
+        ("ft", {"sparsity": 0.5}, ConfigError, r"unknown \['sparsity'\].*Hyper-parameters: none"),
+    ],
+)
+def test_a_wrong_section_is_refused_before_any_work(name, section, error, message):
+    with pytest.raises(error, match=message):
+        editors.check(with_editor(name, **section))
+
+
+def test_a_method_is_built_from_its_section_and_the_runs():
+    editor = editors.build("random_mask", {"sparsity": 0.5}, CONFIG, {})
+    assert (editor.sparsity, editor.seed, editor.descent) == (0.5, CONFIG.seed, CONFIG.descent)

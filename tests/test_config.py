@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vitedit.config import load, overlay, parse
+from vitedit.errors import ConfigError
+
+CONFIG = Path(__file__).parents[1] / "config"
+VALUES = yaml.safe_load((CONFIG / "config.yaml").read_text())
+
+
+def changed(place, value):
+    """The embedded configuration with one value replaced."""
+    *sections, key = place.split(".")
+    change = {key: value}
+    for section in reversed(sections):
+        change = {section: change}
+    return overlay(VALUES, change)
+
+
+@pytest.mark.parametrize("files", [["config.yaml"], ["config.yaml", "photos.yaml"], ["config.yaml", "paper.yaml"]])
+def test_the_projects_own_configurations_are_valid(files):
+    assert load(*(CONFIG / name for name in files)).run == {1: "embedded"}.get(len(files), files[-1].removesuffix(".yaml"))
+
+
+def test_the_papers_numbers():
+    config = load(CONFIG / "config.yaml", CONFIG / "paper.yaml")
+    assert config.sites.blocks == [7, 8, 9] and config.descent.learning_rate == 2e-5 and config.descent.max_steps == 100
+    meta = config.meta_train
+    assert (meta.inner_steps, meta.inner_learning_rate, meta.search_steps, meta.temperature) == (5, 1e-3, 10, 5.0)
+    assert meta.replay is None and meta.sparsity_weight == 1 / 8 and meta.pseudo.patches == (3, 8)
+    assert [s["sparsity"] for s in config.editors["hypernet"].settings()] == [0.25, 0.5, 0.75, 0.9, 0.95]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("benchmrk", 1, r"c\.yaml: unknown key 'benchmrk'\. Keys there: backbones, benchmark,"),
+        ("meta_train.iteratoins", 1, r"unknown key 'meta_train\.iteratoins'\. Keys there: .*iterations"),
+        ("models.base.transform.sise", 1, r"unknown key 'models\.base\.transform\.sise'\. Keys there: .*size"),
+        ("meta_train.iterations", "many", r"meta_train\.iterations: Input should be a valid integer, got 'many'"),
+        ("meta_train.iterations", "5", r"meta_train\.iterations: .*got '5'"),
+        ("meta_train.iterations", 0, r"meta_train\.iterations: .*greater than 0, got 0"),
+        ("descent.learning_rate", "2e-5", r"descent\.learning_rate: .*valid number, got '2e-5'"),
+        ("editors.hypernet.sparsity", [0.5, 1.5], r"sparsity: 1\.5 is not a number in \[0, 1\)"),
+        ("editors.random_mask.sparsity", [-0.1], r"sparsity: -0\.1 is not a number in \[0, 1\)"),
+        ("specificity.sparsity", 1.2, r"specificity\.sparsity: .*less than 1, got 1\.2"),
+        ("backbones", ["bsae"], r"models: bsae not defined; defined: base, "),
+        ("locality.sources", ["vall"], r"images: vall not defined; defined: "),
+        ("benchmark.stronger", None, r"rule `mad` needs `stronger"),
+        ("images.train.labels", "csv", r"labels: csv"),
+        ("run", "a/b", r"run: .*pattern"),
+        ("benchmark.min_size", 1, r"min_size: .*greater than or equal to 2"),
+    ],
+)
+def test_a_wrong_value_names_file_key_and_remedy(place, value, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(changed(place, value), "c.yaml")
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(ConfigError, match="locality: Field required"):
+        parse({key: value for key, value in VALUES.items() if key != "locality"}, "c.yaml")
+
+
+def test_two_knobs_are_refused():
+    with pytest.raises(ConfigError, match="only one hyper-parameter may be a list"):
+        parse(changed("editors.hypernet", {"sparsity": [0.5], "other": [1, 2]}), "c.yaml")
+
+
+def test_mappings_merge_and_the_rest_is_replaced():
+    below = {"a": {"x": 1, "y": [1, 2]}, "b": 1, "c": {"d": 1}}
+    assert overlay(below, {"a": {"y": [3]}, "b": {"z": 1}, "c": None}) == {"a": {"x": 1, "y": [3]}, "b": {"z": 1}, "c": None}
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "no such configuration"), ("a: [", "not valid YAML"), ("- a", "this is list")])
+def test_an_unreadable_file_is_an_error(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_released_and_own_checkpoints_have_different_paths():
+    config = load(CONFIG / "config.yaml")
+    own = config.model_copy(update={"use_released": False})
+    assert config.checkpoint("base") == Path("data/embedded/checkpoints/base.safetensors")
+    assert own.checkpoint("base") == Path("results/embedded/pretrain/base.safetensors")
+
+
+def test_one_setting_for_each_value_of_the_knob():
+    editors = load(CONFIG / "config.yaml").editors
+    assert [s["sparsity"] for s in editors["hypernet"].settings()] == [0.25, 0.5, 0.75, 0.9, 0.95]
+    assert editors["ft"].settings() == [{}] and editors["ft"].knob == "" and editors["hypernet"].knob == "sparsity"
