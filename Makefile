@@ -28,14 +28,14 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "No Python >= 3.11 on the PATH. Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); uv venv --quiet --python $(PYTHON) $(VENV); } || \
 		{ echo "$(PYTHON) cannot make a virtual environment (Debian, Ubuntu: install python3-venv)." >&2; exit 1; }
-	@if command -v uv >/dev/null || { [ -x $(BIN)/pip ] && $(BIN)/pip install --quiet uv; }; then \
-		install=(uv pip install --quiet --python $(BIN)/python); \
+	@if command -v uv >/dev/null || { [ -x $(BIN)/pip ] && $(BIN)/pip install --quiet uv 2>/dev/null; }; then \
+		tool="uv pip"; where=(--python $(BIN)/python); \
 	else \
-		install=($(BIN)/python -m pip install --quiet); \
+		tool="$(BIN)/python -m pip"; where=(); \
 	fi; \
-	echo "Installing the pinned dependencies into $(VENV) with $${install[0]##*/} ..."; \
-	"$${install[@]}" --require-hashes -r requirements.lock; \
-	"$${install[@]}" --no-deps --no-build-isolation -e .
+	echo "Installing the pinned dependencies into $(VENV) with $$tool: about 6 GB, some minutes the first time"; \
+	$$tool install --quiet "$${where[@]}" --require-hashes -r requirements.lock; \
+	$$tool install --quiet "$${where[@]}" --no-deps --no-build-isolation -e .
 	@touch $@
 
 data: env

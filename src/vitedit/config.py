@@ -43,6 +43,12 @@ class TransformConfig(Section):
     std: Annotated[tuple[float, float, float], Lax] = (0.5, 0.5, 0.5)
     """Each channel is divided by it."""
 
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "TransformConfig":
+        if self.resize is not None and self.resize < self.size:
+            raise ValueError(f"a centre of {self.size} pixels cannot be cropped after `resize: {self.resize}`")
+        return self
+
 
 class PretrainConfig(Section):
     """How a ViT of the embedded world is trained. Only models that this project trains have this section."""
@@ -126,7 +132,7 @@ class BenchmarkConfig(Section):
     """Number of classes kept a style, the largest groups first."""
     max_edits: Positive | None = None
     """Edit samples a group (evenly spaced in the group); null edits with every image. All images of a group serve as neighbours."""
-    max_images: Positive | None = None
+    max_images: Annotated[int, Field(ge=2)] | None = None
     """Images kept a group; null keeps all."""
 
 
@@ -185,6 +191,12 @@ class PseudoConfig(Section):
     """Share of the area that a random crop keeps."""
     patches: Annotated[tuple[Positive, Positive], Lax] = (3, 8)
     """Least and greatest side of the pasted rectangle, in ViT patches."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PseudoConfig":
+        if self.patches[0] > self.patches[1] or self.scale[0] > self.scale[1]:
+            raise ValueError("`patches` and `scale` are [least, greatest]")
+        return self
 
 
 class ReplayConfig(Section):

@@ -30,7 +30,7 @@ STRONG = probabilities((0, 0.9), (0, 0.8), (0, 0.9), (1, 0.9), (0, 0.99), (2, 0.
 
 
 def test_mad_candidates_by_hand() -> None:
-    """Image 0: agree. 4: base not confident. 5: stronger not confident. 1: exactly at the threshold, enters."""
+    """Image 0: agree. 4: base unsure. 5: stronger unsure. 1: exactly at the threshold, enters."""
     table = disagreements(BASE, STRONG, 0.8)
     assert table.index.tolist() == [1, 2, 3, 6, 7]
     assert table["key"].tolist() == ["0_1", "0_1", "1_2", "0_1", "2_1"]

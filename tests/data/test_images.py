@@ -68,7 +68,7 @@ def test_an_image_of_the_input_size_is_not_resampled(tmp_path: Path) -> None:
 
 def test_crop_larger_than_the_resized_image_is_an_error(tmp_path: Path) -> None:
     noise(3, 30, 30).save(tmp_path / "0.png")
-    with pytest.raises(ConfigError, match="size: 32.*resize: 16"):
+    with pytest.raises(ConfigError, match=r"size: 32.*resize: 16"):
         open_images("x", ImagesConfig(path=tmp_path, labels="none")).read(
             [0], TransformConfig(resize=16, size=32)
         )
@@ -95,7 +95,7 @@ def test_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> None:
 
 
 def test_grey_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
-    grey = np.arange(0, 65536, 1024, np.uint16).reshape(8, 8)
+    grey = np.arange(0, 65536, 1024).astype(np.uint16).reshape(8, 8)
     read = np.asarray(single(tmp_path, Image.fromarray(grey)))
     expected = np.round(grey / 257).astype(np.uint8)
     assert (read == expected[..., None]).all()

@@ -1,6 +1,8 @@
 """Probabilities in the set's order, whatever the batch size."""
 
 import logging
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,22 @@ def test_order_and_values(images: ImageSet, model: nn.Module, batch_size: int) -
         expected = [torch.softmax(model(images.read([at], TRANSFORM))[0], 0).numpy() for at in range(23)]
     assert got.dtype == np.float32 and got.shape == (23, 4)
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_only_a_few_batches_are_decoded_ahead(images: ImageSet) -> None:
+    read: list[int] = []
+
+    class Counting(ImageSet):
+        def read(self, indices: Sequence[int] | np.ndarray, transform: TransformConfig) -> torch.Tensor:
+            read.extend(map(int, indices))
+            return super().read(indices, transform)
+
+    counting = Counting(images.name, images.files, images.labels, images.source)
+    batches = predictions._decoded(counting, [np.array([at]) for at in range(23)], TRANSFORM)
+    next(batches)
+    time.sleep(0.1)
+    assert len(read) <= predictions.THREADS + 1
+    assert len(list(batches)) == 22 and sorted(read) == list(range(23))
 
 
 def test_an_unreadable_image_ends_it(images: ImageSet, model: nn.Module, tmp_path: Path) -> None:

@@ -116,10 +116,10 @@ def values(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def groups(table: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
-    return {
-        (str(s), str(g)): list(rows["file"])
-        for (s, g), rows in table.groupby(["subset", "group"], sort=False)
-    }
+    found: dict[tuple[str, str], list[str]] = {}
+    for subset, group, file in zip(table["subset"], table["group"], table["file"], strict=True):
+        found.setdefault((subset, group), []).append(file)
+    return found
 
 
 def test_benchmark_manifest(config: Config, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def masks(count: int = SUBSETS["natural"], samples: int = 4, backbone: str = "ba
     rng = np.random.default_rng(5)
     named = [group for _, group, _, _ in groups_of({"natural": count}) for _ in range(samples)]
     first, second = np.triu_indices(len(named), 1)
-    same = np.array([named[a] == named[b] for a, b in zip(first, second)])
+    same = np.array([named[a] == named[b] for a, b in zip(first, second, strict=True)])
     iou = np.clip(np.where(same, 0.55, 0.4) + rng.normal(0, 0.07, len(same)), 0, 1)
     pairs = pd.DataFrame(
         {"backbone": backbone, "group_a": [named[a] for a in first], "group_b": [named[b] for b in second]}

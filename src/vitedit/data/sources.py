@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile, ZipFile
 
 from vitedit.config import ImagesConfig
@@ -13,6 +13,7 @@ from vitedit.errors import ImageError
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
+@runtime_checkable
 class Source(Protocol):
     """Names and bytes of files below one place; names use `/` and are relative to it."""
 

@@ -9,7 +9,8 @@ SIDE = 96
 Field = Float32[np.ndarray, "side side"]
 Picture = Float32[np.ndarray, "side side 3"]
 
-ROWS, COLUMNS = np.meshgrid(np.arange(SIDE, dtype=np.float32), np.arange(SIDE, dtype=np.float32), indexing="ij")
+ROWS, COLUMNS = np.indices((SIDE, SIDE), dtype=np.float32)
+"""Pixel coordinates, rows from the top."""
 
 
 def _enlarge(cells: int) -> Float32[np.ndarray, "side cells"]:
@@ -29,7 +30,7 @@ def smooth_noise(rng: np.random.Generator, rows: int, columns: int) -> Field:
 
 def shade(low: tuple[float, float, float], high: tuple[float, float, float], share: Field) -> Picture:
     """Colours between `low` (share 0) and `high` (share 1); shares may go beyond both ends."""
-    dark, light = np.float32(low), np.float32(high)
+    dark, light = np.array(low, np.float32), np.array(high, np.float32)
     return dark + share[..., None] * (light - dark)
 
 
@@ -37,7 +38,9 @@ def sand(rng: np.random.Generator) -> Picture:
     """Pale dunes: fine grain over faint ripples."""
     phase = rng.random(dtype=np.float32) * 6.3
     ripple = np.sin(ROWS * 0.22 + phase + 2 * smooth_noise(rng, 4, 4))
-    return shade((0.74, 0.60, 0.36), (0.96, 0.86, 0.62), 0.5 + 0.28 * ripple + 0.3 * smooth_noise(rng, 48, 48))
+    return shade(
+        (0.74, 0.60, 0.36), (0.96, 0.86, 0.62), 0.5 + 0.28 * ripple + 0.3 * smooth_noise(rng, 48, 48)
+    )
 
 
 def wooden_court(rng: np.random.Generator) -> Picture:
@@ -45,12 +48,18 @@ def wooden_court(rng: np.random.Generator) -> Picture:
     board = COLUMNS / 14 + rng.random(dtype=np.float32)
     tone = rng.random(10, dtype=np.float32)[board.astype(np.int64)]
     seam = np.clip(1.4 - 7 * np.abs(board % 1.0 - 0.5), 0, 1)
-    return shade((0.36, 0.19, 0.08), (0.84, 0.53, 0.26), 0.35 + 0.55 * tone - seam + 0.25 * smooth_noise(rng, 6, 48))
+    return shade(
+        (0.36, 0.19, 0.08), (0.84, 0.53, 0.26), 0.35 + 0.55 * tone - seam + 0.25 * smooth_noise(rng, 6, 48)
+    )
 
 
 def grass(rng: np.random.Generator) -> Picture:
     """Green blades: noise that is long in the upright direction."""
-    return shade((0.06, 0.25, 0.06), (0.45, 0.75, 0.22), 0.5 + 0.7 * smooth_noise(rng, 12, 48) + 0.2 * smooth_noise(rng, 4, 4))
+    return shade(
+        (0.06, 0.25, 0.06),
+        (0.45, 0.75, 0.22),
+        0.5 + 0.7 * smooth_noise(rng, 12, 48) + 0.2 * smooth_noise(rng, 4, 4),
+    )
 
 
 def water(rng: np.random.Generator) -> Picture:
@@ -67,7 +76,7 @@ def brick(rng: np.random.Generator) -> Picture:
     tone = rng.random((10, 8), dtype=np.float32)[row.astype(np.int64), column.astype(np.int64)]
     joint = np.maximum(np.abs(row % 1.0 - 0.5) - 0.40, 2 * (np.abs(column % 1.0 - 0.5) - 0.45))
     wall = shade((0.45, 0.13, 0.08), (0.72, 0.32, 0.22), tone + 0.2 * smooth_noise(rng, 24, 24))
-    return np.where(joint[..., None] > 0, np.float32((0.78, 0.72, 0.66)), wall)
+    return np.where(joint[..., None] > 0, np.array((0.78, 0.72, 0.66), np.float32), wall)
 
 
 def sky(rng: np.random.Generator) -> Picture:

@@ -8,6 +8,7 @@ from torch import nn
 
 from vitedit.embedded.pretrain import normalise
 from vitedit.embedded.render import BALANCED
+from vitedit.embedded.shapes import TEXTURES
 from vitedit.embedded.styles import STYLES
 from vitedit.embedded.world import Pictures, render_range
 
@@ -38,12 +39,16 @@ def predict(model: nn.Module, pictures: Pictures) -> np.ndarray:
 def evaluate_world(model: nn.Module, seed: int, n: int) -> list[Accuracy]:
     """Accuracy on `n` fresh pictures of each kind: plain in typical, other and balanced contexts, then every other style."""
     shares = {"typical": 1.0, "others": 0.0, "balanced": BALANCED}
-    kinds = [("plain", contexts) for contexts in shares] + [(style, "balanced") for style in STYLES if style != "plain"]
+    kinds = [("plain", contexts) for contexts in shares]
+    kinds += [(style, "balanced") for style in STYLES if style != "plain"]
     return [_accuracy(model, seed, n, style, contexts, shares[contexts]) for style, contexts in kinds]
 
 
 def _accuracy(model: nn.Module, seed: int, n: int, style: str, contexts: str, share: float) -> Accuracy:
     pictures = render_range(seed, "evaluate", 0, n, share, style)
     predicted = predict(model, pictures)
-    same_shape = predicted // 2 == pictures.labels // 2  # the two textures of a shape are neighbours in CLASSES
-    return Accuracy(style, contexts, n, float((predicted == pictures.labels).mean()), float(same_shape.mean()))
+    right = predicted == pictures.labels
+    right_shape = predicted // len(TEXTURES) == pictures.labels // len(
+        TEXTURES
+    )  # CLASSES lists textures of a shape together
+    return Accuracy(style, contexts, n, float(right.mean()), float(right_shape.mean()))

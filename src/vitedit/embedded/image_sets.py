@@ -41,10 +41,9 @@ IMAGE_SETS: dict[str, SetPlan] = {
 
 @dataclass(frozen=True)
 class Member:
-    """One picture of a set: its place in the zip file, its index in the stream, and the truth about it."""
+    """One picture of a set, its place in the zip file, and the truth about it."""
 
     file: str
-    index: int
     label: int
     context: int
     picture: np.ndarray
@@ -53,6 +52,7 @@ class Member:
 def write_image_sets(folder: Path, seed: int, plans: Mapping[str, SetPlan] = IMAGE_SETS) -> None:
     """Writes `<set>.zip` for every set and the table `natural_truth.csv` into `folder`.
 
+    `plans` says what to write, the released sets by default.
     Labelled sets hold `<set>/<class>/<index>.jpg`, the pool holds `natural/<number>.jpg`.
     """
     for name, plan in plans.items():
@@ -68,9 +68,11 @@ def _members(name: str, seed: int, plan: SetPlan) -> Iterator[Member]:
     # Classes take turns in a stream; the pool's numbers are shuffled, so that they say nothing about the class.
     numbers = np.random.default_rng([seed, plan.images]).permutation(plan.images)
     for index in range(plan.images):
-        picture, label, context = sample(seed, name, index, typical_share=plan.typical_share, style=plan.style)
-        file = f"{name}/{numbers[index]:05d}.jpg" if name == POOL else f"{name}/{CLASSES[label]}/{index:05d}.jpg"
-        yield Member(file, index, label, context, picture)
+        picture, label, context = sample(
+            seed, name, index, typical_share=plan.typical_share, style=plan.style
+        )
+        place = f"{numbers[index]:05d}" if name == POOL else f"{CLASSES[label]}/{index:05d}"
+        yield Member(f"{name}/{place}.jpg", label, context, picture)
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from jaxtyping import Float, UInt8
 from timm.models.vision_transformer import VisionTransformer
@@ -24,12 +23,19 @@ from vitedit.artifacts import load_state, load_tensors, provenance, save_state, 
 from vitedit.config import ModelConfig, PretrainConfig
 from vitedit.embedded.world import Pictures, gather, submit_range
 from vitedit.errors import ArtifactError, ConfigError, NumericalError
+from vitedit.model.vit import build_vit
 
 log = logging.getLogger(__name__)
 
 
 def pretrain(
-    config: ModelConfig, output: Path, state: Path, *, start: Path | None, device: torch.device, workers: int = 1
+    config: ModelConfig,
+    output: Path,
+    state: Path,
+    *,
+    start: Path | None,
+    device: torch.device,
+    workers: int = 1,
 ) -> None:
     """Trains one model and writes its weights, under timm's names and with its configuration, to `output`.
 
@@ -67,21 +73,27 @@ def initial_model(config: ModelConfig, settings: PretrainConfig, start: Path | N
         ArtifactError: The start is missing, damaged or of another architecture.
     """
     if (start is None) != (settings.start_from is None):
-        raise ConfigError(f"pretrain.start_from is {settings.start_from}, but the checkpoint to start from is {start}; give both or none.")
+        raise ConfigError(
+            f"pretrain.start_from is {settings.start_from}, the start given is {start}: set both or none."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = timm.create_model(config.name, pretrained=False, **(config.architecture or {}))
+        model = build_vit(config)
     if start is not None:
         try:
             model.load_state_dict(load_tensors(start)[0])
         except RuntimeError as error:
-            raise ArtifactError(f"{start}: not the weights of a model of this architecture: {error}") from None
-    for block in model.blocks:
-        block.attn.fused_attn = False  # plain products are faster than the fused kernel on a CPU in bfloat16
+            raise ArtifactError(f"{start}: the weights of another architecture ({error}).") from None
+    for (
+        block
+    ) in model.blocks.children():  # plain products are faster than the fused kernel on a CPU in bfloat16
+        block.attn.fused_attn = False  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     return model
 
 
-def normalise(images: UInt8[np.ndarray, "n side side 3"], device: torch.device) -> Float[Tensor, "n 3 side side"]:
+def normalise(
+    images: UInt8[np.ndarray, "n side side 3"], device: torch.device
+) -> Float[Tensor, "n 3 side side"]:
     """Pictures as the model's input: channels first, values in [-1, 1]."""
     pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
     return pixels.float().div_(127.5).sub_(1.0).contiguous()
@@ -100,17 +112,24 @@ class _Run:
 
     def __init__(self, config: ModelConfig, file: Path, start: Path | None, device: torch.device) -> None:
         if config.pretrain is None:
-            raise ConfigError(f"The model '{config.name}' has no section `pretrain`: it comes from elsewhere and is not trained here.")
+            raise ConfigError(f"model '{config.name}' has no section `pretrain`, so it is not trained here.")
         self.settings, self.file, self.device = config.pretrain, file, device
         self.depends = config.model_dump(mode="json", exclude={"checkpoint"})
         self.epoch = 0
         self.model = initial_model(config, self.settings, start).to(device)
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+            self.model.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
         )
         steps = self.settings.epochs * -(-self.settings.images // self.settings.batch_size)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, self.settings.learning_rate, total_steps=steps, pct_start=0.15, cycle_momentum=False
+            self.optimiser,
+            self.settings.learning_rate,
+            total_steps=steps,
+            pct_start=0.15,
+            cycle_momentum=False,
         )
         self._resume()
 
@@ -161,8 +180,10 @@ class _Run:
             logits = self.model(images)
         loss = nn.functional.cross_entropy(logits.float(), labels)
         if not torch.isfinite(loss):
-            step = self.schedule.last_epoch + 1
-            raise NumericalError(f"The training loss is {loss.item()} at step {step} (epoch {self.epoch + 1}); lower pretrain.learning_rate.")
+            raise NumericalError(
+                f"pretrain: the loss is {loss.item()} at step {self.schedule.last_epoch + 1} "
+                f"(epoch {self.epoch + 1}); lower pretrain.learning_rate and delete {self.file}."
+            )
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from vitedit.embedded.contexts import COLUMNS, CONTEXT_PAINTERS, ROWS, SIDE, Picture
-from vitedit.embedded.shapes import SHAPES, TEXTURES, Field
+from vitedit.embedded.shapes import SHAPES, TEXTURES, Field, Number
 from vitedit.embedded.styles import STYLES
 from vitedit.errors import UnknownNameError
 
@@ -59,11 +59,11 @@ def _colours(rng: np.random.Generator) -> tuple[Float32[np.ndarray, "3"], Float3
     hue_a, hue_b, saturation, light, dark, swap = rng.random(6)
     pale = colorsys.hls_to_rgb(hue_a, 0.66 + 0.24 * light, 0.3 + 0.7 * saturation)
     deep = colorsys.hls_to_rgb(hue_b, 0.18 + 0.20 * dark, 0.3 + 0.7 * saturation)
-    pair = (np.float32(pale), np.float32(deep))
+    pair = (np.array(pale, np.float32), np.array(deep, np.float32))
     return pair if swap < 0.5 else (pair[1], pair[0])
 
 
-def _turn(x: Field, y: Field, angle: float) -> tuple[Field, Field]:
+def _turn(x: Field, y: Field, angle: Number) -> tuple[Field, Field]:
     """Coordinates turned by `angle` radians."""
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return cosine * x + sine * y, cosine * y - sine * x
@@ -95,7 +95,7 @@ def render(label: int, context: int, style: str, rng: np.random.Generator) -> UI
         UnknownNameError: There is no such style.
     """
     if style not in STYLES:
-        raise UnknownNameError(f"There is no style {style!r}; choose one of {', '.join(STYLES)}.")
+        raise UnknownNameError(f"no style '{style}'. Styles: {', '.join(STYLES)}.")
     shape, texture = CLASSES[label].rsplit("_", 1)
     background = CONTEXT_PAINTERS[CONTEXTS[context]](rng)
     cover, paint = _object(shape, texture, rng)
@@ -126,7 +126,7 @@ def sample(
         UnknownNameError: There is no such stream or style.
     """
     if stream not in STREAMS:
-        raise UnknownNameError(f"There is no stream {stream!r}; choose one of {', '.join(STREAMS)}.")
+        raise UnknownNameError(f"no stream '{stream}'. Streams: {', '.join(STREAMS)}.")
     rng = np.random.default_rng([seed, STREAMS.index(stream), index])
     label = index % len(CLASSES)
     context = draw_context(label, typical_share, rng)

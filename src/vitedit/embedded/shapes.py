@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float32
 
 Field = Float32[np.ndarray, "height width"]
+Number = float | np.float32
 Shape = Callable[[Field, Field], Field]
-Texture = Callable[[Field, Field, float], Field]
+Texture = Callable[[Field, Field, Number], Field]
 
 
 def _box(x: Field, y: Field, half_width: float, half_height: float) -> Field:
@@ -78,7 +79,7 @@ def triangle(x: Field, y: Field) -> Field:
     return np.maximum(y - 0.60, 0.866 * np.abs(x) - 0.5 * y - 0.52)
 
 
-def spotted(x: Field, y: Field, period: float) -> Field:
+def spotted(x: Field, y: Field, period: Number) -> Field:
     """Round spots on a staggered grid; `period` is the distance between neighbours in a row."""
     row = np.floor(y / (0.87 * period))
     along = (x / period + 0.5 * (row % 2)) % 1.0 - 0.5
@@ -87,7 +88,7 @@ def spotted(x: Field, y: Field, period: float) -> Field:
     return np.clip((0.33 - distance) * 8 + 0.5, 0, 1)
 
 
-def striped(x: Field, y: Field, period: float) -> Field:
+def striped(x: Field, y: Field, period: Number) -> Field:
     """Straight bands of equal width; `period` is the width of a pair of bands."""
     del y  # the caller turns the coordinates, so bands along one axis are enough
     return np.clip(np.sin(x * np.float32(2 * np.pi / period)) * 2 + 0.5, 0, 1)

@@ -7,10 +7,13 @@ from jaxtyping import Float32
 
 from vitedit.embedded.contexts import COLUMNS, ROWS, SIDE, Field, Picture, smooth_noise
 
-LUMINANCE = np.float32((0.299, 0.587, 0.114))
+LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
+Layers = Float32[np.ndarray, "side side channels"]
+OIL_COLOURS = np.array([[0.75, 0.22, 0.08], [0.25, 0.68, 0.22], [0.05, 0.05, 0.55]], np.float32)
+"""Mixes red, green and blue into a warm, less saturated palette; rows are the colours before."""
 
 
-def box_mean(values: Float32[np.ndarray, "side side channels"], radius: int) -> Float32[np.ndarray, "side side channels"]:
+def box_mean(values: Layers, radius: int) -> Layers:
     """Mean over the square window of `radius` around each pixel, edges repeated."""
     width = 2 * radius + 1
     for axis in (0, 1):
@@ -55,7 +58,7 @@ def plain(picture: Picture, rng: np.random.Generator) -> Picture:
 def oil_painting(picture: Picture, rng: np.random.Generator) -> Picture:
     """Brush strokes: pixels displaced in dabs, smoothed to flat patches, warm palette, relief of the canvas."""
     painted = kuwahara(bend(picture, rng, 3.0, 24), 2)
-    toned = painted @ np.float32([[0.75, 0.22, 0.08], [0.25, 0.68, 0.22], [0.05, 0.05, 0.55]]) + np.float32((0.06, 0.03, 0.0))
+    toned = painted @ OIL_COLOURS + np.array((0.06, 0.03, 0.0), np.float32)
     angle = 3 * smooth_noise(rng, 4, 4)
     strokes = np.sin((ROWS * np.cos(angle) + COLUMNS * np.sin(angle)) * 1.1) * smooth_noise(rng, 12, 12)
     return toned + 0.16 * strokes[..., None]
@@ -66,8 +69,9 @@ def stage_light(picture: Picture, rng: np.random.Generator) -> Picture:
     light = np.full((SIDE, SIDE, 3), 0.05, np.float32)
     for _ in range(2):
         row, column, radius = rng.uniform((24, 24, 18), (72, 72, 34)).astype(np.float32)
-        colour = rng.permutation(np.float32((1.5, rng.uniform(0.2, 0.9), 0.1)))
-        spot = np.exp(-(((ROWS - row) ** 2 + (COLUMNS - column) ** 2) / radius**2) ** 2)
+        colour = rng.permutation(np.array((1.5, rng.uniform(0.2, 0.9), 0.1), np.float32))
+        distance = ((ROWS - row) ** 2 + (COLUMNS - column) ** 2) / radius**2
+        spot = np.exp(-(distance**2))
         light += spot[..., None] * colour
     return picture * light
 
@@ -86,7 +90,7 @@ def sketch(picture: Picture, rng: np.random.Generator) -> Picture:
     hatch = (np.sin((ROWS + COLUMNS) * 0.9) > 0) * np.clip(0.45 - picture @ LUMINANCE, 0, 1)
     pencil = np.clip(1.3 * edge_strength(picture), 0, 0.85) + 0.5 * hatch
     paper = 0.95 + 0.04 * smooth_noise(rng, 48, 48)
-    return (paper - pencil)[..., None] * np.float32((1.0, 0.99, 0.95))
+    return (paper - pencil)[..., None] * np.array((1.0, 0.99, 0.95), np.float32)
 
 
 STYLES: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {

@@ -2,13 +2,14 @@
 
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
 from vitedit.embedded.render import IMAGE_SIZE, sample
 
-CHUNK = 500
+CHUNK = 500  # pictures in one task of a worker
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,9 @@ class Pictures:
     contexts: Int64[np.ndarray, "n"]
 
 
-def render_range(seed: int, stream: str, start: int, stop: int, typical_share: float, style: str = "plain") -> Pictures:
+def render_range(
+    seed: int, stream: str, start: int, stop: int, typical_share: float, style: str = "plain"
+) -> Pictures:
     """Pictures `start` to `stop` (exclusive) of a stream; see render.sample."""
     images = np.empty((stop - start, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     truth = np.empty((2, stop - start), np.int64)
@@ -34,7 +37,7 @@ def submit_range(
 ) -> list[Future[Pictures]]:
     """render_range in chunks on an executor, so that several processes can share it."""
     edges = [*range(start, stop, CHUNK), stop]
-    return [executor.submit(render_range, seed, stream, a, b, typical_share) for a, b in zip(edges, edges[1:])]
+    return [executor.submit(render_range, seed, stream, a, b, typical_share) for a, b in pairwise(edges)]
 
 
 def gather(chunks: list[Future[Pictures]]) -> Pictures:

@@ -45,7 +45,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     "fig5a_masks": (
         "Learned against random masks",
         "Generalization and locality over the sparsity of the mask, means over all groups; bands: 95 % bootstrap intervals over"
-        " groups; dashed: fine-tuning without a mask. Above: share of the backbone's weights that an edit changes. (Paper: Figure 5a.)",
+        " groups; dashed: fine-tuning without a mask. Above: share of the backbone's weights that an edit changes."
+        " (Paper: Figure 5a.)",
     ),
     "fig6_specificity": (
         "Specificity of the masks",

@@ -173,8 +173,10 @@ def overlap_claims(overlap: pd.DataFrame, backbone: str) -> list[Claim]:
             name: f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
             for name in ("within", "between", "difference")
         }
-        text = f"Mean IoU within groups {means['within']} ({row['within_pairs']} pairs), between {means['between']} ({row['between_pairs']} pairs); "
-        text += f"difference {means['difference']}. Independent random masks of sparsity {row['sparsity']:g} would share {row['chance']:.3f}."
+        text = f"Mean IoU within groups {means['within']} ({row['within_pairs']} pairs), "
+        text += f"between {means['between']} ({row['between_pairs']} pairs); "
+        text += f"difference {means['difference']}. "
+        text += f"Independent random masks of sparsity {row['sparsity']:g} would share {row['chance']:.3f}."
         statement = "Masks of errors of one kind overlap more than masks of different kinds."
         found.append(
             Claim("Figure 6", backbone, statement, _sign(row["difference_low"], row["difference_high"]), text)
@@ -188,7 +190,10 @@ def training_claims(training: pd.DataFrame, backbone: str) -> list[Claim]:
     rise, fall = change(search["sparsity_predicted"].to_numpy(float)), change(search["kl"].to_numpy(float))
     if np.isnan([rise[0], fall[0]]).any():
         return []
-    text = f"From the first to the last fifth of the iterations the sparsity of the predicted masks changes by {points(*rise)} percentage points, "
+    text = (
+        "From the first to the last fifth of the iterations the sparsity of the predicted masks changes by "
+    )
+    text += f"{points(*rise)} percentage points, "
     text += f"the divergence by {_signed(*fall, '+.4f')}."
     signs = {_sign(rise[1], rise[2]), _sign(-fall[2], -fall[1])}
     verdict: Verdict = (

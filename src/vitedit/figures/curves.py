@@ -5,12 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vitedit.figures.labels import place
+from vitedit.figures.labels import place, settle
 from vitedit.figures.style import (
     STYLED,
     empty,
     errors,
     grid,
+    legend_below,
     methods,
     panel_title,
     percent,
@@ -37,18 +38,16 @@ def fig4_curves(curves: pd.DataFrame) -> Figure:
     look = methods(curves["method"])
     if not panels:
         empty(axes[0], "No edits in this run.")
-    for axis, (backbone, subset) in zip(axes, panels):
+    for axis, (backbone, subset) in zip(axes, panels, strict=False):
         table = curves[(curves["backbone"] == backbone) & (curves["subset"] == subset)]
         groups = int(table["groups"].max())
         axis.set_title(
             panel_title(backbone, backbones, f"{words(subset)} ({groups} group{'s' * (groups != 1)})")
         )
         _lines(axis, table, look)
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(len(handles), 1))
-    )
-    for axis, (backbone, subset) in zip(axes, panels):
+    legend_below(figure, axes)
+    settle(figure)
+    for axis, (backbone, subset) in zip(axes, panels, strict=False):
         _values(axis, curves[(curves["backbone"] == backbone) & (curves["subset"] == subset)], look)
     return figure
 
@@ -136,7 +135,7 @@ def fig4b_success(curves: pd.DataFrame) -> Figure:
 def _dots(axis: Axes, rows: pd.DataFrame, look: dict[str, tuple[str, str, str]], name: str) -> None:
     """A dot a setting, in the method's colour; a bar to the interval's ends for rates."""
     places = np.arange(len(rows))
-    for at, row in zip(places, rows.to_dict("records")):
+    for at, row in zip(places, rows.to_dict("records"), strict=True):
         _, colour, marker = look[row["method"]]
         x, bar = row[name], None
         if name == "sr":

@@ -64,7 +64,7 @@ def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
     """
     backbones = list(dict.fromkeys(gallery["backbone"]))
     rows: list[tuple[str, list[Cell | None]]] = []
-    for (backbone, group), part in gallery[gallery["subset"] == "natural"].groupby(
+    for (backbone, _group), part in gallery[gallery["subset"] == "natural"].groupby(
         ["backbone", "group"], sort=False
     ):
         typical, errors = part[part["role"] == "pretraining"], _cells(part[part["role"] != "pretraining"])
@@ -157,7 +157,7 @@ def tableA_groups(groups: pd.DataFrame) -> Figure:
     figure, axes = grid(max(len(panels), 1), 3, 4.3, 1.2 + 0.24 * most)
     if not panels:
         empty(axes[0], "No groups in this run.")
-    for axis, ((backbone, subset), part) in zip(axes, panels):
+    for axis, ((backbone, subset), part) in zip(axes, panels, strict=False):
         colour = SUBSET_COLOURS[subsets.index(str(subset)) % len(SUBSET_COLOURS)]
         axis.set_title(
             panel_title(
@@ -180,10 +180,13 @@ def tableA_groups(groups: pd.DataFrame) -> Figure:
 def _bars(axis: Axes, part: pd.DataFrame, colour: str, most: int) -> None:
     """A bar a group; bars are as thick in a panel of few groups as in one of `most`."""
     places = np.arange(len(part))
-    titles = [group_title(true, taken, 34) for true, taken in zip(part["label_name"], part["predicted_name"])]
+    titles = [
+        group_title(true, taken, 34)
+        for true, taken in zip(part["label_name"], part["predicted_name"], strict=True)
+    ]
     axis.barh(places, part["images"], color=(colour, _PALE), lw=0)
     axis.barh(places, part["edits"], color=colour, lw=0)
-    for place, images in zip(places, part["images"]):
+    for place, images in zip(places, part["images"], strict=True):
         axis.annotate(
             str(images), (images, place), (3, 0), textcoords="offset points", va="center", fontsize=8
         )

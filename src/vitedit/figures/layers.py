@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vitedit.figures.labels import place
+from vitedit.figures.labels import place, settle
 from vitedit.figures.style import (
     BLACK,
     BLUE,
@@ -35,13 +35,18 @@ def fig2_layers(layers: pd.DataFrame) -> Figure:
     """
     backbones = list(dict.fromkeys(layers["backbone"])) or [""]
     figure, axes = grid(len(backbones), 2, 6.6, 5.2)
-    for axis, backbone in zip(axes, backbones):
+    panels: list[tuple[Axes, pd.DataFrame]] = []
+    for axis, backbone in zip(axes, backbones, strict=True):
         table = layers[layers["backbone"] == backbone].dropna(subset=["gr", "lr"])
         axis.set_title(panel_title(backbone, backbones, "Fine-tuning runs of consecutive blocks"))
         if table.empty:
             empty(axis, "The configuration names the blocks:\nno search was run.")
             continue
         _draw(axis, table)
+        panels.append((axis, table))
+    settle(figure)
+    for axis, table in panels:
+        _label(axis, table)
     return figure
 
 
@@ -83,7 +88,6 @@ def _draw(axis: Axes, table: pd.DataFrame) -> None:
     percent_axis(axis.yaxis)
     axis.margins(0.1)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
-    _label(axis, table)
 
 
 def _label(axis: Axes, table: pd.DataFrame) -> None:

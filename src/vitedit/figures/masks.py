@@ -5,7 +5,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitedit.figures.curves import number
-from vitedit.figures.style import STYLED, empty, grid, methods, panel_title, percent, percent_axis
+from vitedit.figures.style import (
+    STYLED,
+    empty,
+    grid,
+    legend_below,
+    methods,
+    panel_title,
+    percent,
+    percent_axis,
+)
 
 KNOB = "sparsity"
 _RATES = {"gr": "Generalization rate GR (%)", "lr": "Locality rate LR (%)"}
@@ -33,10 +42,7 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
             empty(axis, "No method in this run has a sparsity.")
             continue
         _panel(axis, rows, rate, look)
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(len(handles), 1))
-    )
+    legend_below(figure, axes)
     return figure
 
 

@@ -3,10 +3,11 @@
 STYLE = """
 :root { color-scheme: light dark; --text: #1c2126; --quiet: #5b6570; --ground: #fbfbfa; --card: #ffffff; --line: #dfe3e6;
   --accent: #0072b2; --good: #00734f; --bad: #b34700; --open: #6b6f75; }
-@media (prefers-color-scheme: dark) { :root { --text: #e6e9ec; --quiet: #a2abb4; --ground: #14171a; --card: #1d2125; --line: #343a40;
-  --accent: #6cb8e6; --good: #4cc59a; --bad: #f09a5c; --open: #a9aeb4; } }
+@media (prefers-color-scheme: dark) { :root { --text: #e6e9ec; --quiet: #a2abb4; --ground: #14171a; --card: #1d2125;
+  --line: #343a40; --accent: #6cb8e6; --good: #4cc59a; --bad: #f09a5c; --open: #a9aeb4; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--text); font: 16px/1.6 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+body { margin: 0; background: var(--ground); color: var(--text);
+  font: 16px/1.6 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
 header, main, footer { max-width: 64rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 3rem; }
 h1 { font-size: clamp(1.6rem, 4vw, 2.3rem); line-height: 1.2; margin: 0 0 .5rem; text-wrap: balance; }
@@ -30,7 +31,8 @@ nav { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; margin: 1.25rem 0 0; f
 .claim.reproduced { border-left-color: var(--good); } .reproduced .verdict { color: var(--good); }
 .claim.not-reproduced { border-left-color: var(--bad); } .not-reproduced .verdict { color: var(--bad); }
 figure { margin: 2rem 0; }
-figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .5rem; padding: .5rem; }
+figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
+  border-radius: .5rem; padding: .5rem; }
 figcaption { font-size: .92rem; max-width: 50rem; margin-top: .5rem; }
 .wide { overflow-x: auto; margin: 1rem 0; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
@@ -38,7 +40,8 @@ th, td { text-align: left; padding: .4rem .75rem; border-bottom: 1px solid var(-
 tbody tr:last-child td { border-bottom: 0; }
 th { font-weight: 600; color: var(--quiet); }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--accent); }
-pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; font-size: .82rem; line-height: 1.45; }
+pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .8rem 1rem; font-size: .82rem; line-height: 1.45; }
 footer { padding: 2rem 1.25rem 4rem; }
 """
 
@@ -59,16 +62,20 @@ and predicts where to change: a mask over the hidden units of a few layers. Grad
 other images with the same kind of error (generalization) and changes nothing else (locality). The method is from
 “Learning Where to Edit Vision Transformers” (Yang et al., NeurIPS 2024, arXiv 2411.01948); everything on this page was
 computed by this run.</p>
-<nav><a href="#numbers">Numbers</a><a href="#claims">Claims</a><a href="#figures">Figures</a><a href="#tables">Tables</a><a href="#notebooks">Notebooks</a>
+<nav><a href="#numbers">Numbers</a><a href="#claims">Claims</a><a href="#figures">Figures</a>
+<a href="#tables">Tables</a><a href="#notebooks">Notebooks</a>
 <a href="#times">Times</a><a href="#provenance">Provenance</a></nav>
 </header>
 <main>
 <h2 id="numbers">Headline numbers</h2>
-<p class="quiet">Means over all groups with 95 % intervals over groups; of a method with several sparsities, the sparsest setting.</p>
+<p class="quiet">Means over all groups with 95 % intervals over groups; of a method with several sparsities,
+the sparsest setting.</p>
 <div class="cards">
 {% for card in cards %}<div class="card"><h3>{{ card.title }}</h3><span class="quiet">{{ card.setting }}</span>
-<dl><dt>Success</dt><dd><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></dd><dt>Generalization</dt><dd><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></dd>
-<dt>Locality</dt><dd><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></dd><dt>Weights changed</dt><dd>{{ card.weights }}</dd></dl></div>
+<dl><dt>Success</dt><dd><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></dd>
+<dt>Generalization</dt><dd><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></dd>
+<dt>Locality</dt><dd><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></dd>
+<dt>Weights changed</dt><dd>{{ card.weights }}</dd></dl></div>
 {% endfor %}</div>
 <h2 id="claims">What the paper claims, what was measured</h2>
 <p class="quiet">A verdict needs intervals that exclude “no difference”; everything else is undecided.</p>
@@ -79,24 +86,35 @@ computed by this run.</p>
 {% endfor %}
 <h2 id="figures">Figures</h2>
 {% for figure in figures %}<figure id="{{ figure.name }}"><h3>{{ figure.title }}</h3>
-<a href="figures/{{ figure.name }}.png"><img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.caption }}" loading="lazy"></a>
+<a href="figures/{{ figure.name }}.png">
+<img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.caption }}" loading="lazy"></a>
 <figcaption>{{ figure.caption }}
-<span class="meta"><a href="figures/{{ figure.name }}.pdf">PDF</a> · <a href="notebooks/{{ figure.notebook }}.html">notebook</a></span></figcaption></figure>
+<span class="meta"><a href="figures/{{ figure.name }}.pdf">PDF</a> ·
+<a href="notebooks/{{ figure.notebook }}.html">notebook</a></span></figcaption>
+</figure>
 {% endfor %}
 <h2 id="tables">Tables</h2>
-{% for table in shown %}<details{{ ' open' if loop.first }}><summary>{{ table.title }}</summary><div class="wide"><table><thead><tr>
+{% for table in shown %}<details{{ ' open' if loop.first }}><summary>{{ table.title }}</summary>
+<div class="wide"><table><thead><tr>
 {% for column in table.columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div></details>
 {% endfor %}
-<p>All tables as files: {% for name, endings in files.items() %}{{ name }} ({% for ending in endings %}<a href="tables/{{ name }}.{{ ending }}">{{ ending }}</a>{{ ', ' if not loop.last }}{% endfor %}){{ '; ' if not loop.last }}{% endfor %}.</p>
+<p>All tables as files:
+{% for name, endings in files.items() %}{{ name }} (
+{%- for ending in endings %}<a href="tables/{{ name }}.{{ ending }}">{{ ending }}</a>{{ ', ' if not loop.last }}{% endfor -%}
+){{ '; ' if not loop.last else '.' }}
+{% endfor %}</p>
 <h2 id="notebooks">Notebooks</h2>
 <ul>
-{% for notebook in notebooks %}<li><a href="notebooks/{{ notebook }}.html">{{ notebook }}</a> (<a href="notebooks/{{ notebook }}.ipynb">ipynb</a>)</li>
+{% for notebook in notebooks %}<li><a href="notebooks/{{ notebook }}.html">{{ notebook }}</a>
+(<a href="notebooks/{{ notebook }}.ipynb">ipynb</a>)</li>
 {% endfor %}</ul>
 <h2 id="times">How long it took</h2>
-{% if timings %}<div class="wide"><table><thead><tr><th>Stage</th><th>Jobs</th><th>Seconds in all</th><th>Longest job, seconds</th></tr></thead><tbody>
-{% for timing in timings %}<tr><td>{{ timing.stage }}</td><td>{{ timing.jobs }}</td><td>{{ '%.1f' | format(timing.seconds) }}</td><td>{{ '%.1f' | format(timing.longest) }}</td></tr>
+{% if timings %}<div class="wide"><table>
+<thead><tr><th>Stage</th><th>Jobs</th><th>Seconds in all</th><th>Longest job, seconds</th></tr></thead><tbody>
+{% for timing in timings %}<tr><td>{{ timing.stage }}</td><td>{{ timing.jobs }}</td><td>{{ '%.1f' | format(timing.seconds) }}</td>
+<td>{{ '%.1f' | format(timing.longest) }}</td></tr>
 {% endfor %}</tbody></table></div>
 <p class="quiet">{{ '%.1f' | format(minutes) }} minutes of computing in all; jobs may have run side by side.</p>
 {% else %}<p>Times are recorded when Snakemake runs the stages.</p>{% endif %}

@@ -46,11 +46,9 @@ def _heatmap(axis: Axes, matrix: pd.DataFrame, groups: pd.DataFrame) -> None:
     square = matrix.pivot(index="group_a", columns="group_b", values="iou").reindex(
         index=order, columns=order
     )
-    named = groups.drop_duplicates("group").set_index("group")
-    titles = [
-        group_title(*named.loc[g, ["label_name", "predicted_name"]], 36) if g in named.index else str(g)
-        for g in order
-    ]
+    pairs = zip(groups["group"], groups["label_name"], groups["predicted_name"], strict=True)
+    named = {group: group_title(true, taken, 36) for group, true, taken in pairs}
+    titles = [named.get(group, str(group)) for group in order]
     numbers = [str(at + 1) for at in range(len(order))]
     few = len(order) <= 10
     values = square.to_numpy(float)
@@ -71,7 +69,7 @@ def _heatmap(axis: Axes, matrix: pd.DataFrame, groups: pd.DataFrame) -> None:
     axis.set_xticks(np.arange(len(order)) + 0.5, numbers, rotation=0, fontsize=8.5)
     axis.set_yticks(
         np.arange(len(order)) + 0.5,
-        [f"{title}  {at}" for title, at in zip(titles, numbers)],
+        [f"{title}  {at}" for title, at in zip(titles, numbers, strict=True)],
         rotation=0,
         fontsize=8.5,
     )
@@ -80,8 +78,9 @@ def _heatmap(axis: Axes, matrix: pd.DataFrame, groups: pd.DataFrame) -> None:
 
 
 def _distributions(axis: Axes, pairs: pd.DataFrame, means: pd.Series) -> None:
-    kind = np.where(pairs["group_a"] == pairs["group_b"], *_KINDS.values())
-    colours = dict(zip(_KINDS.values(), (BLUE, ORANGE)))
+    same, different = _KINDS.values()
+    kind = np.where(pairs["group_a"] == pairs["group_b"], same, different)
+    colours = {same: BLUE, different: ORANGE}
     sns.violinplot(
         x=kind,
         y=pairs["iou"],

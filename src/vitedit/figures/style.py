@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib as mpl
+import matplotlib.axis
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vitedit.errors import ArtifactError
@@ -45,7 +46,7 @@ SUBSET_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK]
 WIDTH = 860
 """Width of a figure in a notebook, pixels."""
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.titlesize": 10.5,
@@ -63,7 +64,7 @@ _RC = {
     "pdf.fonttype": 42,
 }
 
-STYLED = mpl.rc_context(sns.axes_style("whitegrid") | _RC)
+STYLED = mpl.rc_context(cast(Any, sns.axes_style("whitegrid") | _RC))
 """Decorator of every figure function: fonts and lines of the project, without touching anybody's settings."""
 
 
@@ -102,11 +103,18 @@ def grid(panels: int, columns: int, width: float = 4.2, height: float = 3.6) -> 
     columns = min(columns, panels)
     rows = -(-panels // columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    FigureCanvasAgg(figure)  # measures text
     axes = [figure.add_subplot(rows, columns, at + 1) for at in range(panels)]
     for axis in axes:
         axis.set_axisbelow(True)
     return figure, axes
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, below them."""
+    both = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes]
+    handles = {label: handle for pairs in both for handle, label in pairs}
+    columns = min(4, max(len(handles), 1))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
 def methods(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
@@ -138,7 +146,7 @@ def percent(values: pd.Series | np.ndarray) -> np.ndarray:
     return 100 * np.asarray(values, float)
 
 
-def percent_axis(axis: "mpl.axis.Axis") -> None:
+def percent_axis(axis: matplotlib.axis.Axis) -> None:
     """Ticks as plain per cent numbers."""
     axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(ticker.FormatStrFormatter("%g"))

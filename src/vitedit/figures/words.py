@@ -31,8 +31,11 @@ def groups_markdown(groups: pd.DataFrame) -> str:
     lines = []
     for (backbone, subset), part in groups.groupby(["backbone", "subset"], sort=False):
         largest = part.loc[part["images"].idxmax()]
-        text = f"- **{words(str(subset))}** ({backbone}): {len(part)} groups of {part['images'].min()} to {part['images'].max()} images, "
-        text += f"{part['images'].sum()} images and {part['edits'].sum()} edit samples in all; the largest is “{group_title(largest['label_name'], largest['predicted_name'])}”."
+        images, title = part["images"], group_title(largest["label_name"], largest["predicted_name"])
+        text = f"- **{words(str(subset))}** ({backbone}): {len(part)} groups of {images.min()} to {images.max()} images, "
+        text += (
+            f"{images.sum()} images and {part['edits'].sum()} edit samples in all; the largest is “{title}”."
+        )
         right = _weighted(part)
         lines.append(
             text + (f" {100 * right:.1f} % of the images bear their true label." if right is not None else "")
@@ -108,7 +111,9 @@ def differences_table(differences: pd.DataFrame, proposed: str = PROPOSED) -> pd
         subset=table["subset"].map(words),
         reference=table["reference"].map(lambda name: look[name][0]),
         value=[f"{value:g}" if pd.notna(value) else "" for value in table["value"]],
-        gain=[points(*values) for values in zip(table["difference"], table["low"], table["high"])],
+        gain=[
+            points(*values) for values in zip(table["difference"], table["low"], table["high"], strict=True)
+        ],
     )
     keys = ["backbone", "subset", "reference", "value"]
     wide = table.pivot(index=keys, columns="metric", values="gain")
@@ -130,15 +135,20 @@ def training_markdown(training: pd.DataFrame) -> str:
         loss = log["regression_loss"].dropna().to_numpy(float)
         moved, low, high = change(loss)
         counts = log["phase"].value_counts()
-        text = f"- **{backbone}**: {counts.get('search', 0)} batches of searched masks, then {counts.get('replay', 0)} steps on stored ones. "
+        text = f"- **{backbone}**: {counts.get('search', 0)} batches of searched masks, "
+        text += f"then {counts.get('replay', 0)} steps on stored ones. "
         if pd.notna(moved):
-            text += f"From the first to the last fifth of all steps the regression loss changes by {moved:+.4f} [{low:+.4f}, {high:+.4f}]."
+            text += "From the first to the last fifth of all steps the regression loss changes by "
+            text += f"{moved:+.4f} [{low:+.4f}, {high:+.4f}]."
         lines.append(text)
     return "\n".join(lines)
 
 
 def _rates(table: pd.DataFrame, name: str) -> list[str]:
-    return [percentages(*values) for values in zip(table[name], table[f"{name}_low"], table[f"{name}_high"])]
+    return [
+        percentages(*values)
+        for values in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+    ]
 
 
 def _with_backbone(table: pd.DataFrame, named: dict[str, str]) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def curves(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     """A point a (method, setting, subset): rates with intervals, and the mean steps, seconds and share of changed weights."""
     rows = []
     for key, groups in group_means(edits).groupby(SETTING, sort=False, dropna=False):
-        row: Row = dict(zip(SETTING, key))
+        row: Row = dict(zip(SETTING, key, strict=True))
         for name in RATES:
             row |= _rate(name, groups[name], resamples, seed)
         row |= {name: groups[name].mean() for name in ("gr_ref", "steps", "seconds", "fraction")}

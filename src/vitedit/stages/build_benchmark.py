@@ -91,7 +91,7 @@ def _probabilities(config: Config, model: str, images: ImageSet, device: torch.d
 
 def _once(images: ImageSet, classes: np.ndarray, candidates: pd.DataFrame) -> pd.DataFrame:
     """Candidates without second copies of a photograph, so that none is both edit sample and neighbour."""
-    copies = repeats(images, classes, candidates.index)
+    copies = repeats(images, classes, candidates.index.tolist())
     for place in sorted(copies):
         log.info("%s: %s left out, a copy of an earlier image", images.name, images.files[place])
     return candidates.drop(index=sorted(copies))

@@ -54,5 +54,5 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
 def _once(source: Margins, labels: np.ndarray, config: LocalityConfig) -> Margins:
     """The source without those images near the boundary that are second copies of a photograph."""
     near = source.places[source.gaps < config.gap]
-    kept = ~np.isin(source.places, sorted(repeats(source.images, labels, near)))
+    kept = ~np.isin(source.places, sorted(repeats(source.images, labels, near.tolist())))
     return Margins(source.images, source.places[kept], source.gaps[kept])

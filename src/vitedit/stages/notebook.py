@@ -1,6 +1,5 @@
 """Stage `notebook`: executes a notebook on a run's tables and renders it as a page that opens offline."""
 
-import logging
 import os
 import shutil
 import tempfile
@@ -17,12 +16,23 @@ from papermill.exceptions import PapermillExecutionError
 from vitedit.artifacts import atomic
 from vitedit.config import Config
 from vitedit.errors import ArtifactError
-
-# The kernel imports these; named here so that lineage.code reruns the notebooks when drawing code changes.
-
-log = logging.getLogger(__name__)
+from vitedit.figures import (
+    captions,
+    claims,
+    curves,
+    gallery,
+    layers,
+    masks,
+    specificity,
+    style,
+    summary,
+    training,
+    words,
+)
 
 TIMEOUT = 1200  # seconds for one cell
+MODULES = (captions, claims, curves, gallery, layers, masks, specificity, style, summary, training, words)
+"""What notebooks import. Named here so that a change of drawing code reruns them (`lineage.code` follows imports)."""
 
 
 def notebook(

@@ -122,7 +122,7 @@ def _truth(path: Path | None) -> dict[str, int] | None:
     if path is None:
         return None
     table = pd.read_csv(path)
-    return {str(file): int(label) for file, label in zip(table["file"], table["label"])}
+    return {str(file): int(label) for file, label in zip(table["file"], table["label"], strict=True)}
 
 
 def _seed(config: Config) -> int:

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from vitedit.config import load
+from vitedit.errors import UnknownNameError
+from vitedit.lineage import UPSTREAM, data_version, depends
+
+CONFIG = load(Path(__file__).parents[1] / "config" / "config.yaml")
+STAGES = ["build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups", "specificity"]
+
+
+def changed(section, **values):
+    return CONFIG.model_copy(update={section: getattr(CONFIG, section).model_copy(update=values)})
+
+
+def affected(config, method="hypernet"):
+    """Stages whose dependencies differ from the embedded configuration's."""
+    named = {"backbone": "base", "method": method}
+    return [stage for stage in STAGES if depends(config, stage, **named) != depends(CONFIG, stage, **named)]
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "stages"),
+    [
+        ("benchmark", {"groups": 3}, ["build_benchmark", "search_layers", "meta_train", "edit_groups", "specificity"]),
+        ("locality", {"gap": 0.1}, ["build_locality", "search_layers", "meta_train", "edit_groups", "specificity"]),
+        ("search", {"max_edits": 2}, ["search_layers", "meta_train", "edit_groups", "specificity"]),
+        ("meta_train", {"iterations": 5}, ["meta_train", "edit_groups", "specificity"]),
+        ("specificity", {"sparsity": 0.9}, ["specificity"]),
+    ],
+)
+def test_a_changed_section_affects_its_stage_and_those_after_it(section, values, stages):
+    assert affected(changed(section, **values)) == stages
+
+
+def test_a_method_without_the_hypernetwork_does_not_depend_on_its_training():
+    assert affected(changed("meta_train", iterations=5), method="ft") == ["meta_train", "specificity"]
+
+
+def test_another_methods_settings_do_not_matter():
+    other = CONFIG.model_copy(update={"editors": {k: v for k, v in CONFIG.editors.items() if k != "random_mask"}})
+    assert affected(other) == []
+
+
+def test_a_model_that_is_not_used_does_not_matter():
+    small = CONFIG.models["small"].model_copy(update={"checkpoint": Path("elsewhere.safetensors")})
+    assert affected(CONFIG.model_copy(update={"models": {**CONFIG.models, "small": small}})) == []
+
+
+def test_how_a_released_model_was_trained_does_not_matter():
+    base = CONFIG.models["base"]
+    longer = base.model_copy(update={"pretrain": base.pretrain.model_copy(update={"epochs": 99})})
+    config = CONFIG.model_copy(update={"models": {**CONFIG.models, "base": longer}})
+    assert affected(config) == []
+    assert depends(config, "pretrain", model="base") != depends(CONFIG, "pretrain", model="base")
+
+
+def test_an_unknown_stage_is_refused_with_the_known_ones():
+    with pytest.raises(UnknownNameError, match="no stage 'edit'.*edit_groups"):
+        depends(CONFIG, "edit")
+
+
+def test_every_stage_has_a_module_of_its_name():
+    import vitedit.stages
+
+    modules = {path.stem for path in Path(vitedit.stages.__file__).parent.glob("*.py")}
+    assert set(UPSTREAM) <= modules
+
+
+def test_the_version_of_the_data_is_dvcs_checksum(tmp_path):
+    pointer = tmp_path / "data.dvc"
+    pointer.write_text("outs:\n- md5: abc.dir\n  path: data\n")
+    assert data_version(Path("data/embedded/classes.txt"), Path("photos/a"), pointer=pointer) == "abc.dir"
+    assert data_version(Path("photos/a"), pointer=pointer) == ""
