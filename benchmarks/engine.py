@@ -15,13 +15,18 @@ from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split, build_vit
 
 MODELS = {
-    "embedded": ("vit_tiny_patch16_224", {"img_size": 48, "patch_size": 8, "embed_dim": 96, "num_heads": 3, "num_classes": 20}),
+    "embedded": (
+        "vit_tiny_patch16_224",
+        {"img_size": 48, "patch_size": 8, "embed_dim": 96, "num_heads": 3, "num_classes": 20},
+    ),
     "tiny": ("deit_tiny_patch16_224", None),
     "base": ("vit_base_patch16_224", None),
 }
 
 
-def plain_edit(vit: nn.Module, names: list[str], image: Tensor, label: Tensor, steps: int, rate: float) -> dict[str, Tensor]:
+def plain_edit(
+    vit: nn.Module, names: list[str], image: Tensor, label: Tensor, steps: int, rate: float
+) -> dict[str, Tensor]:
     """One edit by torch's optimiser through the whole network, all parameters differentiated as in the published code."""
     weights = {name: tensor.detach().clone().requires_grad_() for name, tensor in vit.named_parameters()}
     optimiser = torch.optim.RMSprop([weights[name] for name in names], lr=rate)
@@ -60,7 +65,11 @@ def main() -> None:
     options = parser.parse_args()
     name, architecture = MODELS[options.model]
     size = (architecture or {}).get("img_size", 224)
-    vit = build_vit(ModelConfig(name=name, architecture=architecture, checkpoint="-", transform=TransformConfig(size=size)))
+    vit = build_vit(
+        ModelConfig(
+            name=name, architecture=architecture, checkpoint="-", transform=TransformConfig(size=size)
+        )
+    )
     vit = vit.eval().requires_grad_(False)
     for block in vit.blocks:
         block.attn.fused_attn = False
@@ -75,12 +84,18 @@ def main() -> None:
     tokens = split.prefix(near)
     comparisons = {
         "descent": (
-            lambda: [plain_edit(vit, names, x, y, options.steps, 1e-4) for x, y in zip(images, labels, strict=True)],
+            lambda: [
+                plain_edit(vit, names, x, y, options.steps, 1e-4) for x, y in zip(images, labels, strict=True)
+            ],
             lambda: descend(split, split.prefix_samples(images[:, None]), labels, free, settings),
         ),
-        "locality": (lambda: plain_locality(vit, each, near), lambda: split.predict_many(tokens, edits.changed)),
+        "locality": (
+            lambda: plain_locality(vit, each, near),
+            lambda: split.predict_many(tokens, edits.changed),
+        ),
     }
-    print(f"{options.model}: {options.edits} edits, {options.steps} steps, {options.near} locality images, {torch.get_num_threads()} threads")
+    sizes = f"{options.edits} edits, {options.steps} steps, {options.near} locality images"
+    print(f"{options.model}: {sizes}, {torch.get_num_threads()} threads")
     for what, (plain, ours) in comparisons.items():
         slow, fast = seconds(plain, options.repeats), seconds(ours, options.repeats)
         print(f"{what:10s} plain {slow:7.2f} s   ours {fast:7.2f} s   {slow / fast:5.1f} times as fast")

@@ -52,7 +52,9 @@ def test_the_same_configuration_is_accepted_and_another_refused(tmp_path, kind):
     name, save, load = kind
     save(tmp_path / name, META)
     load(tmp_path / name, {"meta_train": {"iterations": 3, "patches": (1, 4)}})
-    with pytest.raises(ArtifactError, match=r"meta_train\.iterations: made with 3, configuration says 4.*Run rule meta_train"):
+    with pytest.raises(
+        ArtifactError, match=r"meta_train\.iterations: made with 3, configuration says 4.*Run rule meta_train"
+    ):
         load(tmp_path / name, {"meta_train": {"iterations": 4, "patches": [1, 4]}})
 
 
@@ -101,7 +103,9 @@ except ArtifactError as error:
 
 def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
     """A file size limit makes writes fail half way, as a full disk does."""
-    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path / "w.safetensors"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path / "w.safetensors"], capture_output=True, text=True
+    )
     assert done.returncode == 1 and "could not be written" in done.stderr and "free space" in done.stderr
     assert os.listdir(tmp_path) == []
 
@@ -128,4 +132,8 @@ def test_seeds_depend_on_every_part_and_nothing_else():
 
 def test_provenance_says_who_made_it():
     made = provenance("edit_groups", {"seed": 0})
-    assert made["stage"] == "edit_groups" and made["depends"] == {"seed": 0} and made["torch"] == torch.__version__
+    assert (
+        made["stage"] == "edit_groups"
+        and made["depends"] == {"seed": 0}
+        and made["torch"] == torch.__version__
+    )

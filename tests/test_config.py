@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitedit.config import load, overlay, parse
+from vitedit.config_files import load, overlay, parse
 from vitedit.errors import ConfigError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -19,16 +19,29 @@ def changed(place, value):
     return overlay(VALUES, change)
 
 
-@pytest.mark.parametrize("files", [["config.yaml"], ["config.yaml", "photos.yaml"], ["config.yaml", "paper.yaml"]])
+@pytest.mark.parametrize(
+    "files", [["config.yaml"], ["config.yaml", "photos.yaml"], ["config.yaml", "paper.yaml"]]
+)
 def test_the_projects_own_configurations_are_valid(files):
-    assert load(*(CONFIG / name for name in files)).run == {1: "embedded"}.get(len(files), files[-1].removesuffix(".yaml"))
+    assert load(*(CONFIG / name for name in files)).run == {1: "embedded"}.get(
+        len(files), files[-1].removesuffix(".yaml")
+    )
 
 
 def test_the_papers_numbers():
     config = load(CONFIG / "config.yaml", CONFIG / "paper.yaml")
-    assert config.sites.blocks == [7, 8, 9] and config.descent.learning_rate == 2e-5 and config.descent.max_steps == 100
+    assert (
+        config.sites.blocks == [7, 8, 9]
+        and config.descent.learning_rate == 2e-5
+        and config.descent.max_steps == 100
+    )
     meta = config.meta_train
-    assert (meta.inner_steps, meta.inner_learning_rate, meta.search_steps, meta.temperature) == (5, 1e-3, 10, 5.0)
+    assert (meta.inner_steps, meta.inner_learning_rate, meta.search_steps, meta.temperature) == (
+        5,
+        1e-3,
+        10,
+        5.0,
+    )
     assert meta.replay is None and meta.sparsity_weight == 1 / 8 and meta.pseudo.patches == (3, 8)
     assert [s["sparsity"] for s in config.editors["hypernet"].settings()] == [0.25, 0.5, 0.75, 0.9, 0.95]
 
@@ -38,8 +51,16 @@ def test_the_papers_numbers():
     [
         ("benchmrk", 1, r"c\.yaml: unknown key 'benchmrk'\. Keys there: backbones, benchmark,"),
         ("meta_train.iteratoins", 1, r"unknown key 'meta_train\.iteratoins'\. Keys there: .*iterations"),
-        ("models.base.transform.sise", 1, r"unknown key 'models\.base\.transform\.sise'\. Keys there: .*size"),
-        ("meta_train.iterations", "many", r"meta_train\.iterations: Input should be a valid integer, got 'many'"),
+        (
+            "models.base.transform.sise",
+            1,
+            r"unknown key 'models\.base\.transform\.sise'\. Keys there: .*size",
+        ),
+        (
+            "meta_train.iterations",
+            "many",
+            r"meta_train\.iterations: Input should be a valid integer, got 'many'",
+        ),
         ("meta_train.iterations", "5", r"meta_train\.iterations: .*got '5'"),
         ("meta_train.iterations", 0, r"meta_train\.iterations: .*greater than 0, got 0"),
         ("descent.learning_rate", "2e-5", r"descent\.learning_rate: .*valid number, got '2e-5'"),
@@ -71,10 +92,17 @@ def test_two_knobs_are_refused():
 
 def test_mappings_merge_and_the_rest_is_replaced():
     below = {"a": {"x": 1, "y": [1, 2]}, "b": 1, "c": {"d": 1}}
-    assert overlay(below, {"a": {"y": [3]}, "b": {"z": 1}, "c": None}) == {"a": {"x": 1, "y": [3]}, "b": {"z": 1}, "c": None}
+    assert overlay(below, {"a": {"y": [3]}, "b": {"z": 1}, "c": None}) == {
+        "a": {"x": 1, "y": [3]},
+        "b": {"z": 1},
+        "c": None,
+    }
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "no such configuration"), ("a: [", "not valid YAML"), ("- a", "this is list")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no such configuration"), ("a: [", "not valid YAML"), ("- a", "this is list")],
+)
 def test_an_unreadable_file_is_an_error(tmp_path, text, message):
     path = tmp_path / "c.yaml"
     if text is not None:
@@ -93,4 +121,8 @@ def test_released_and_own_checkpoints_have_different_paths():
 def test_one_setting_for_each_value_of_the_knob():
     editors = load(CONFIG / "config.yaml").editors
     assert [s["sparsity"] for s in editors["hypernet"].settings()] == [0.25, 0.5, 0.75, 0.9, 0.95]
-    assert editors["ft"].settings() == [{}] and editors["ft"].knob == "" and editors["hypernet"].knob == "sparsity"
+    assert (
+        editors["ft"].settings() == [{}]
+        and editors["ft"].knob == ""
+        and editors["hypernet"].knob == "sparsity"
+    )

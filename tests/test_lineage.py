@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vitedit.config import load
+from vitedit.config_files import load
 from vitedit.errors import UnknownNameError
 from vitedit.lineage import UPSTREAM, data_version, depends
 
@@ -23,8 +23,16 @@ def affected(config, method="hypernet"):
 @pytest.mark.parametrize(
     ("section", "values", "stages"),
     [
-        ("benchmark", {"groups": 3}, ["build_benchmark", "search_layers", "meta_train", "edit_groups", "specificity"]),
-        ("locality", {"gap": 0.1}, ["build_locality", "search_layers", "meta_train", "edit_groups", "specificity"]),
+        (
+            "benchmark",
+            {"groups": 3},
+            ["build_benchmark", "search_layers", "meta_train", "edit_groups", "specificity"],
+        ),
+        (
+            "locality",
+            {"gap": 0.1},
+            ["build_locality", "search_layers", "meta_train", "edit_groups", "specificity"],
+        ),
         ("search", {"max_edits": 2}, ["search_layers", "meta_train", "edit_groups", "specificity"]),
         ("meta_train", {"iterations": 5}, ["meta_train", "edit_groups", "specificity"]),
         ("specificity", {"sparsity": 0.9}, ["specificity"]),
@@ -39,7 +47,9 @@ def test_a_method_without_the_hypernetwork_does_not_depend_on_its_training():
 
 
 def test_another_methods_settings_do_not_matter():
-    other = CONFIG.model_copy(update={"editors": {k: v for k, v in CONFIG.editors.items() if k != "random_mask"}})
+    other = CONFIG.model_copy(
+        update={"editors": {k: v for k, v in CONFIG.editors.items() if k != "random_mask"}}
+    )
     assert affected(other) == []
 
 

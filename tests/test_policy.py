@@ -10,7 +10,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "vitedit"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = {
-    "errors": 0, "config": 1, "artifacts": 2, "gpu": 2, "lineage": 2, "progress": 2, "timings": 2, "model": 3, "data": 4, "where": 5,
+    "errors": 0, "config": 1, "config_files": 2, "artifacts": 2, "gpu": 2, "lineage": 2, "progress": 2, "timings": 2,
+    "model": 3, "data": 4, "where": 5,
     "editors": 6, "measure": 6, "embedded": 6, "figures": 6, "stages": 7, "cli": 8,
 }  # fmt: skip
 """A package imports only what lies below it, or its own modules."""
@@ -46,13 +47,22 @@ def test_imports_point_down(path):
 def test_an_editor_never_imports_another(path):
     methods = {p.stem for p in (SOURCE / "editors").glob("*.py")} - {"__init__", "base"}
     if path.stem in methods:
-        assert not {name for name in imports(path) for other in methods - {path.stem} if name.startswith(f"vitedit.editors.{other}")}
+        assert not {
+            name
+            for name in imports(path)
+            for other in methods - {path.stem}
+            if name.startswith(f"vitedit.editors.{other}")
+        }
 
 
 def test_figures_read_tables_only():
     for path in FILES:
         if package(path) == "figures":
-            assert not {name for name in imports(path) if name.split(".")[0] in ("torch", "timm") or name.startswith("vitedit.model")}
+            assert not {
+                name
+                for name in imports(path)
+                if name.split(".")[0] in ("torch", "timm") or name.startswith("vitedit.model")
+            }
 
 
 def test_the_file_of_a_method_bears_its_name():
@@ -64,7 +74,11 @@ def test_the_file_of_a_method_bears_its_name():
 
 def test_only_the_command_line_prints():
     for path in FILES:
-        calls = {node.func.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
         assert "print" not in calls or package(path) == "cli", path
 
 
@@ -97,7 +111,16 @@ def test_no_registry_host_in_any_file():
     root = SOURCE.parents[1]
     hosts = re.compile("py" + r"pi\.org|python" + r"hosted\.org")
     kinds = ("*.toml", "*.lock", "*.yml", "*.yaml", "*.md", "Makefile", "run")
-    checked = [path for kind in kinds for path in [*root.glob(kind), *root.glob(f"config/{kind}"), *root.glob(f".ci/{kind}"), *root.glob(f"docs/{kind}")]]
+    checked = [
+        path
+        for kind in kinds
+        for path in [
+            *root.glob(kind),
+            *root.glob(f"config/{kind}"),
+            *root.glob(f".ci/{kind}"),
+            *root.glob(f"docs/{kind}"),
+        ]
+    ]
     assert root / "requirements.lock" in checked
     for path in checked:
         assert not hosts.search(path.read_text()), path

@@ -14,7 +14,7 @@ import yte
 from packaging.requirements import Requirement
 
 from vitedit import cli, lineage
-from vitedit.config import load
+from vitedit.config_files import load
 from vitedit.figures import FIGURES, TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,7 @@ def stand_in(tmp_path):
     python = environment / "bin/python"
     python.symlink_to(Path(sys.executable).resolve())
     tables = " ".join(f"{name}.{suffix}" for name, suffixes in TABLES.items() for suffix in suffixes)
-    images = "train.zip natural.zip oil_painting.zip stage_light.zip val.zip renditions.zip sketch.zip"
+    images = "train.zip natural.zip oil_painting.zip stage_light.zip val.zip renditions.zip sketch.zip natural_truth.csv classes.txt"
     drawn = "\n".join(f"  */{name}.ipynb) names='{' '.join(figures)}';;" for name, figures in FIGURES.items())
     script = f"""#!/usr/bin/env bash
 set -eu

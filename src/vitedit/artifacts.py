@@ -1,4 +1,4 @@
-"""Files that stages leave behind: tensors (safetensors), tables (parquet) and JSON, each whole or absent, each with its provenance.
+"""Files that stages leave behind, each whole or absent, each with its provenance: tensors (safetensors), tables (parquet), JSON.
 
 Every write goes to a temporary name in the same folder and is renamed, so that a killed job or a full disk never leaves
 half a file under the final name.
@@ -46,7 +46,9 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path}: could not be written ({error}). Nothing was left under that name; free space or fix the folder and run again.") from error
+        raise ArtifactError(
+            f"{path}: could not be written ({error}). Nothing is left under that name; free space or fix the folder, then run again."
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -72,10 +74,14 @@ def _commit() -> str:
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", here, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return git("rev-parse", "HEAD") + (
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -87,14 +93,16 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, A
         save_file(contiguous, temporary, metadata={KEY: json.dumps(dict(meta))})
 
 
-def load_tensors(path: Path, depends: Mapping[str, Any] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(
+    path: Path, depends: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads tensors and provenance; with `depends`, refuses a file made under another configuration.
 
     Raises:
         ArtifactError: Missing, damaged or stale.
     """
     with _readable(path), safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping: it has no iterator
         meta = json.loads((file.metadata() or {}).get(KEY, "{}"))
     _check_fresh(path, meta, depends)
     return tensors, meta
@@ -103,7 +111,9 @@ def load_tensors(path: Path, depends: Mapping[str, Any] | None = None) -> tuple[
 def save_table(path: Path, table: pd.DataFrame, meta: Mapping[str, Any]) -> None:
     """Writes a table and its provenance as parquet."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), KEY.encode(): json.dumps(dict(meta)).encode()})
+    arrow = arrow.replace_schema_metadata(
+        {**(arrow.schema.metadata or {}), KEY.encode(): json.dumps(dict(meta)).encode()}
+    )
     with atomic(path) as temporary:
         pq.write_table(arrow, temporary)
 
@@ -144,17 +154,24 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file. `dvc pull` fetches released files; `snakemake {path}` makes computed ones.") from None
+        raise ArtifactError(
+            f"{path}: no such file. `dvc pull` fetches released files; `snakemake {path}` makes computed ones."
+        ) from None
     except (OSError, SafetensorError, pa.ArrowException, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: damaged or of another kind ({error}). Delete it, then `dvc pull` or run its rule again.") from error
+        raise ArtifactError(
+            f"{path}: damaged or of another kind ({error}). Delete it, then `dvc pull` or run its rule again."
+        ) from error
 
 
 def _check_fresh(path: Path, meta: Mapping[str, Any], depends: Mapping[str, Any] | None) -> None:
     if depends is None or meta.get("depends") == json.loads(json.dumps(depends)):
         return
     made = meta.get("depends", {})
-    differing = [place for place in _differences(made, json.loads(json.dumps(depends)))]
-    raise ArtifactError(f"{path}: made under another configuration ({'; '.join(differing[:4])}). Run rule {meta.get('stage', '?')} again, or delete the file.")
+    differing = list(_differences(made, json.loads(json.dumps(depends))))
+    raise ArtifactError(
+        f"{path}: made under another configuration ({'; '.join(differing[:4])}). "
+        f"Run rule {meta.get('stage', '?')} again, or delete the file."
+    )
 
 
 def _differences(made: Any, asked: Any, place: str = "") -> Iterator[str]:

@@ -18,7 +18,8 @@ from typing import Any, Union, get_args, get_origin
 
 import yaml
 
-from vitedit.config import Config, load
+from vitedit.config import Config
+from vitedit.config_files import load
 from vitedit.errors import ViteditError
 from vitedit.gpu import VISIBLE, claim_gpu
 from vitedit.timings import as_text, read_timings

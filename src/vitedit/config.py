@@ -1,17 +1,13 @@
-"""Configuration: strict YAML -> frozen pydantic models. Every choice of a run is a field here, with its meaning.
+"""Configuration as frozen, strict models: every choice of a run is a field here, with its meaning.
 
-Files are laid over each other from left to right: mappings merge, everything else is replaced (as Snakemake does with
-`--configfile`). `workflow/schemas/config.schema.yaml` is generated from these classes by `vitedit schema`.
+`workflow/schemas/config.schema.yaml` is generated from these classes by `vitedit schema`; `config_files` reads YAML.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from vitedit.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -46,7 +42,9 @@ class TransformConfig(Section):
     @model_validator(mode="after")
     def _crop_fits(self) -> "TransformConfig":
         if self.resize is not None and self.resize < self.size:
-            raise ValueError(f"a centre of {self.size} pixels cannot be cropped after `resize: {self.resize}`")
+            raise ValueError(
+                f"a centre of {self.size} pixels cannot be cropped after `resize: {self.resize}`"
+            )
         return self
 
 
@@ -113,7 +111,8 @@ class BenchmarkConfig(Section):
     """Groups of images that fail in the same way (paper section 4; Table A)."""
 
     rule: Literal["mad", "errors"]
-    """`mad`: base and stronger model disagree on unlabelled images, both confident. `errors`: the base model is wrong on labelled images."""
+    """`mad`: base and stronger model disagree on unlabelled images, both confident. `errors`: the base model is wrong on
+    labelled images."""
     images: Name
     """The set that natural groups are picked from."""
     stronger: Name | None = None
@@ -131,7 +130,7 @@ class BenchmarkConfig(Section):
     style_groups: Positive = 20
     """Number of classes kept a style, the largest groups first."""
     max_edits: Positive | None = None
-    """Edit samples a group (evenly spaced in the group); null edits with every image. All images of a group serve as neighbours."""
+    """Edit samples a group (evenly spaced in the group); null edits with every image. All images of a group are neighbours."""
     max_images: Annotated[int, Field(ge=2)] | None = None
     """Images kept a group; null keeps all."""
 
@@ -157,7 +156,7 @@ class SitesConfig(Section):
 
 
 class DescentConfig(Section):
-    """The editing loop shared by all masked methods (published code, section 1.8 of the method notes)."""
+    """The editing loop shared by all masked methods (published code)."""
 
     learning_rate: Rate = 2e-5
     """RMSprop step size."""
@@ -209,7 +208,7 @@ class ReplayConfig(Section):
 
 
 class MetaTrainConfig(Section):
-    """Hypernetwork and decoupled meta-training (paper section 3.2-3.3; method notes 1.6-1.7)."""
+    """Hypernetwork and decoupled meta-training (paper section 3.2-3.3; published code)."""
 
     pseudo: PseudoConfig
     """Pseudo-samples."""
@@ -262,7 +261,9 @@ class EditorConfig(BaseModel):
     def _one_knob(self) -> "EditorConfig":
         knobs = [key for key, value in self.parameters.items() if isinstance(value, list)]
         if len(knobs) > 1:
-            raise ValueError(f"only one hyper-parameter may be a list (the curve's knob), not {', '.join(knobs)}")
+            raise ValueError(
+                f"only one hyper-parameter may be a list (the curve's knob), not {', '.join(knobs)}"
+            )
         return self
 
     def settings(self) -> list[dict[str, Scalar]]:
@@ -325,7 +326,12 @@ class Config(Section):
     def _names_exist(self) -> "Config":
         stronger = [self.benchmark.stronger] if self.benchmark.stronger else []
         _known("models", [*self.backbones, *stronger], self.models)
-        named = [self.benchmark.images, *self.benchmark.styles, *self.locality.sources, self.meta_train.pseudo.images]
+        named = [
+            self.benchmark.images,
+            *self.benchmark.styles,
+            *self.locality.sources,
+            self.meta_train.pseudo.images,
+        ]
         _known("images", named, self.images)
         if self.benchmark.rule == "mad" and not stronger:
             raise ValueError("benchmark: the rule `mad` needs `stronger: MODEL`")
@@ -362,73 +368,3 @@ def _check_sparsity(method: str, editor: EditorConfig) -> None:
         value = setting.get("sparsity", 0.0)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
             raise ValueError(f"editors.{method}.sparsity: {value!r} is not a number in [0, 1)")
-
-
-def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays one configuration over another: mappings merge, everything else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = overlay(merged[key], value) if both else value
-    return merged
-
-
-def load(*paths: Path) -> Config:
-    """Reads configuration files, each laid over those before it.
-
-    Raises:
-        ConfigError: A file is missing or no YAML mapping, a key is unknown, a value has the wrong type or is impossible.
-    """
-    merged: dict[str, Any] = {}
-    for path in paths:
-        merged = overlay(merged, _read(path))
-    return parse(merged, source=" + ".join(str(path) for path in paths))
-
-
-def parse(values: Mapping[str, Any], source: str) -> Config:
-    """Checks a configuration; `source` names it in error messages."""
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(source, detail) for detail in error.errors())) from None
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file. The project's own lie in config/.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path}: a configuration is a mapping of keys to values, this is {type(values).__name__}.")
-    return values
-
-
-def _explain(source: str, detail: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in detail["loc"]) or "configuration"
-    if detail["type"] == "extra_forbidden":
-        return f"{source}: unknown key '{place}'. Keys there: {', '.join(_siblings(detail['loc']))}."
-    given = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
-    return f"{source}: {place}: {detail['msg']}{given}."
-
-
-def _siblings(location: Sequence[Any]) -> list[str]:
-    """Valid keys beside a wrong one, found by walking the classes along its location."""
-    section: Any = Config
-    for part in location[:-1]:
-        field = section.model_fields.get(part) if _is_section(section) else None
-        section = _section_of(field.annotation) if field is not None else section
-    return sorted(section.model_fields) if _is_section(section) else []
-
-
-def _section_of(annotation: Any) -> Any:
-    """The configuration class inside an annotation such as `X`, `X | None` or `dict[str, X]`."""
-    if _is_section(annotation):
-        return annotation
-    inner = [_section_of(part) for part in getattr(annotation, "__args__", ())]
-    return next((part for part in inner if _is_section(part)), None)
-
-
-def _is_section(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseModel)

@@ -28,14 +28,23 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "meta_train": ("search_layers",),
     "edit_groups": ("search_layers",),
     "specificity": ("meta_train",),
-    "tabulate": ("build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups", "specificity"),
+    "tabulate": (
+        "build_benchmark",
+        "build_locality",
+        "search_layers",
+        "meta_train",
+        "edit_groups",
+        "specificity",
+    ),
     "notebook": (),
     "page": (),
 }
 """Stages whose results a stage reads. The artefacts that a method needs are added by `depends`."""
 
 
-def depends(config: Config, stage: str, *, backbone: str = "", method: str = "", model: str = "") -> dict[str, Any]:
+def depends(
+    config: Config, stage: str, *, backbone: str = "", method: str = "", model: str = ""
+) -> dict[str, Any]:
     """The parts of the configuration that a stage's result depends on, those of the stages before it included.
 
     Raises:
@@ -68,15 +77,26 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
             return _models(config, [model], pretrain=True) | {"seed": config.seed}
         case "build_benchmark":
             models = [backbone, *([benchmark.stronger] if benchmark.stronger else [])]
-            return _models(config, models) | _images(config, [benchmark.images, *benchmark.styles]) | _plain(config, "benchmark", "seed")
+            return (
+                _models(config, models)
+                | _images(config, [benchmark.images, *benchmark.styles])
+                | _plain(config, "benchmark", "seed")
+            )
         case "build_locality":
-            return _models(config, [backbone]) | _images(config, locality.sources) | _plain(config, "locality")
+            return (
+                _models(config, [backbone]) | _images(config, locality.sources) | _plain(config, "locality")
+            )
         case "search_layers":
             return _plain(config, "search", "descent", "sites")
         case "meta_train":
             return _images(config, [meta.pseudo.images]) | _plain(config, "meta_train")
         case "edit_groups":
-            return _plain(config, "descent") | {f"editors.{method}": config.editors[method].model_dump(mode="json")} if method else {}
+            return (
+                _plain(config, "descent")
+                | {f"editors.{method}": config.editors[method].model_dump(mode="json")}
+                if method
+                else {}
+            )
         case "specificity":
             return _plain(config, "specificity")
         case _:
@@ -94,8 +114,13 @@ def _images(config: Config, names: list[str]) -> dict[str, Any]:
 
 def _models(config: Config, names: list[str], pretrain: bool = False) -> dict[str, Any]:
     left_out = None if pretrain else {"pretrain"}
-    values = {f"models.{name}": config.models[name].model_dump(mode="json", exclude=left_out) for name in names}
-    return {name: value | {"checkpoint": str(config.checkpoint(name.split(".")[1]))} for name, value in values.items()}
+    values = {
+        f"models.{name}": config.models[name].model_dump(mode="json", exclude=left_out) for name in names
+    }
+    return {
+        name: value | {"checkpoint": str(config.checkpoint(name.split(".")[1]))}
+        for name, value in values.items()
+    }
 
 
 def code(stage: str, *editors: str) -> str:
@@ -125,7 +150,10 @@ def _tree(path: Path) -> ast.Module:
     """Syntax tree without docstrings."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:]
     return tree
 

@@ -32,4 +32,6 @@ def track(items: Iterable[T], what: str, total: int, start: int = 0) -> Iterator
         now = time.monotonic()
         if now - spoke >= SECONDS_BETWEEN_LINES or done == total:
             spoke, rate = now, (done - start) / max(now - began, 1e-9)
-            log.info("%s: %d of %d, %.2f a second, %.0f s left", what, done, total, rate, (total - done) / rate)
+            log.info(
+                "%s: %d of %d, %.2f a second, %.0f s left", what, done, total, rate, (total - done) / rate
+            )

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vitedit.artifacts import load_table
-from vitedit.config import Config, parse
+from vitedit.config import Config
+from vitedit.config_files import parse
 from vitedit.errors import ArtifactError, ConfigError, ImageError
 from vitedit.lineage import depends
 from vitedit.stages.build_benchmark import build_benchmark

@@ -50,7 +50,9 @@ def test_the_same_input_gives_the_same_edit(editor, split, samples):
 def test_many_edits_equal_single_edits(editor, split, samples):
     together = editor.edit(split, samples)
     for i in range(len(samples)):
-        single = editor.edit(split, Samples(samples.images[i : i + 1], samples.labels[i : i + 1], samples.keys[i : i + 1]))
+        single = editor.edit(
+            split, Samples(samples.images[i : i + 1], samples.labels[i : i + 1], samples.keys[i : i + 1])
+        )
         assert together.steps[i] == single.steps[0]
         for name, tensor in single.changed.items():
             torch.testing.assert_close(together.changed[name][i], tensor[0], rtol=1e-3, atol=2e-4)
@@ -89,5 +91,7 @@ def test_random_masks_differ_between_samples_and_nest_over_sparsities(split, sam
     moved = {}
     for sparsity in (0.5, 0.9):
         edits = RandomMask(DESCENT, sparsity=sparsity, seed=0).edit(split, samples)
-        moved[sparsity] = (edits.changed["blocks.1.mlp.fc1.weight"] != split.vit.get_parameter("blocks.1.mlp.fc1.weight")).any(-1)
+        moved[sparsity] = (
+            edits.changed["blocks.1.mlp.fc1.weight"] != split.vit.get_parameter("blocks.1.mlp.fc1.weight")
+        ).any(-1)
     assert (moved[0.5] >= moved[0.9]).all() and not torch.equal(moved[0.9][0], moved[0.9][1])

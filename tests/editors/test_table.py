@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from vitedit import editors
-from vitedit.config import EditorConfig, load
+from vitedit.config import EditorConfig
+from vitedit.config_files import load
 from vitedit.errors import ConfigError, UnknownNameError
 
 CONFIG = load(Path(__file__).parents[2] / "config" / "config.yaml")
@@ -21,8 +22,18 @@ def test_the_configured_methods_pass():
     ("name", "section", "error", "message"),
     [
         ("hypernett", {}, UnknownNameError, "no method 'hypernett'. Methods: hypernet, ft"),
-        ("hypernet", {"sparsity": [0.5]}, ConfigError, r"hypernet\.artifacts: \[\] given, the method needs \['hypernet'\]"),
-        ("random_mask", {"sparisty": [0.5]}, ConfigError, r"unknown \['sparisty'\], missing \['sparsity'\]\. Hyper-parameters: sparsity"),
+        (
+            "hypernet",
+            {"sparsity": [0.5]},
+            ConfigError,
+            r"hypernet\.artifacts: \[\] given, the method needs \['hypernet'\]",
+        ),
+        (
+            "random_mask",
+            {"sparisty": [0.5]},
+            ConfigError,
+            r"unknown \['sparisty'\], missing \['sparsity'\]\. Hyper-parameters: sparsity",
+        ),
         ("random_mask", {"sparsity": "half"}, ConfigError, r"random_mask\.sparsity: .*got 'half'"),
         ("random_mask", {"sparsity": 1.0}, ConfigError, r"random_mask\.sparsity: .*less than 1"),
         ("ft", {"sparsity": 0.5}, ConfigError, r"unknown \['sparsity'\].*Hyper-parameters: none"),

@@ -19,16 +19,24 @@ def test_rates_equal_those_of_whole_models_with_the_edited_weights(split, sample
     for i in range(6):
         weights = {name: tensor[i] for name, tensor in edits.changed.items()}
         right = functional_call(split.vit, weights, (images[:6],)).argmax(-1) == edits.labels[i]
-        kept = functional_call(split.vit, weights, (images[6:],)).argmax(-1) == split.vit(images[6:]).argmax(-1)
+        kept = functional_call(split.vit, weights, (images[6:],)).argmax(-1) == split.vit(images[6:]).argmax(
+            -1
+        )
         assert rows["sr"][i] == bool(right[i])
         assert rows["gr"][i] == pytest.approx((right.sum().item() - int(right[i])) / 5)
         assert rows["gr_ref"][i] == pytest.approx((right.sum().item() - 1) / 6)
         assert rows["lr"][i] == pytest.approx(kept.float().mean().item())
-    assert rows["sr"].nunique() + rows["lr"].nunique() > 2, "rates must differ for this test to mean something"
+    assert rows["sr"].nunique() + rows["lr"].nunique() > 2, (
+        "rates must differ for this test to mean something"
+    )
 
 
 def test_every_unordered_pair_of_masks_once():
     masks = torch.tensor([[1.0, 1, 0], [1, 0, 0], [0, 0, 1]])
     table = overlaps(masks, pd.DataFrame({"group": ["a", "a", "b"], "file": ["1", "2", "3"]}))
-    assert table[["edit_a", "edit_b", "group_a", "group_b"]].values.tolist() == [[0, 1, "a", "a"], [0, 2, "a", "b"], [1, 2, "a", "b"]]
+    assert table[["edit_a", "edit_b", "group_a", "group_b"]].values.tolist() == [
+        [0, 1, "a", "a"],
+        [0, 2, "a", "b"],
+        [1, 2, "a", "b"],
+    ]
     assert table["iou"].tolist() == [0.5, 0.0, 0.0]

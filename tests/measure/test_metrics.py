@@ -22,4 +22,6 @@ def test_a_group_of_one_has_no_generalization():
 
 
 def test_locality_is_agreement_with_the_unedited_model():
-    np.testing.assert_allclose(locality(np.array([[1, 2, 3, 4], [1, 0, 0, 4]]), np.array([1, 2, 3, 4])), [1.0, 0.5])
+    np.testing.assert_allclose(
+        locality(np.array([[1, 2, 3, 4], [1, 0, 0, 4]]), np.array([1, 2, 3, 4])), [1.0, 0.5]
+    )

@@ -1,3 +1,5 @@
+from itertools import count
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,10 +11,10 @@ from vitedit.model.descent import descend
 
 
 def plain_edit(vit, names, image, label, masks, settings):
-    """The published loop for one edit with torch's own optimiser on the whole network (method notes 1.8)."""
+    """The published loop for one edit with torch's own optimiser on the whole network (published code)."""
     weights = {name: vit.get_parameter(name).clone().requires_grad_() for name in names}
     optimiser = torch.optim.RMSprop(weights.values(), lr=settings.learning_rate)
-    for step in range(settings.max_steps + 1):
+    for step in count():
         logits = functional_call(vit, weights, (image,))
         loss = F.cross_entropy(logits, label[None])
         done = bool(logits.argmax() == label) and loss.item() <= settings.stop_loss
@@ -27,23 +29,31 @@ def plain_edit(vit, names, image, label, masks, settings):
 
 def masks_for(split, edits, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    drawn = {s.name: (torch.rand(edits, s.size(split.vit), generator=generator) < 0.5).float() for s in split.sites}
+    drawn = {
+        s.name: (torch.rand(edits, s.size(split.vit), generator=generator) < 0.5).float() for s in split.sites
+    }
     return {site.name: site.expand(drawn[site.name]) for site in split.sites}
 
 
 def test_many_edits_at_once_equal_the_plain_sequential_loop(vit, split, samples, descent):
     allowed = masks_for(split, 6)
     edits = descend(split, split.prefix_samples(samples.images), samples.labels, allowed, descent)
-    assert len(set(edits.steps.tolist())) > 1, "edits must stop at different steps for this test to mean something"
+    assert len(set(edits.steps.tolist())) > 1, (
+        "edits must stop at different steps for this test to mean something"
+    )
     for i in range(6):
         masks = {name: mask[i] for name, mask in allowed.items()}
-        weights, steps, loss, done = plain_edit(vit, split.weights, samples.images[i], samples.labels[i], masks, descent)
+        weights, steps, loss, done = plain_edit(
+            vit, split.weights, samples.images[i], samples.labels[i], masks, descent
+        )
         assert edits.steps[i] == steps and edits.converged[i] == done
         assert edits.losses[i] == pytest.approx(loss, rel=1e-3, abs=1e-5)
         for name, weight in weights.items():
             change = weight - vit.get_parameter(name)
             assert change.abs().max() > 1e-3
-            torch.testing.assert_close(edits.changed[name][i] - vit.get_parameter(name), change, rtol=1e-2, atol=2e-4)
+            torch.testing.assert_close(
+                edits.changed[name][i] - vit.get_parameter(name), change, rtol=1e-2, atol=2e-4
+            )
 
 
 def test_frozen_weights_keep_their_bits_and_free_ones_move(vit, split, samples, descent):
@@ -65,13 +75,25 @@ def test_an_edit_that_is_done_at_the_start_takes_no_step(vit, split, images):
 
 def test_an_edit_that_cannot_move_runs_to_the_end_unconverged(split, samples):
     frozen = {name: torch.zeros(6, 1, 1) for name in split.weights}
-    edits = descend(split, split.prefix_samples(samples.images), samples.labels, frozen, DescentConfig(learning_rate=1.0, max_steps=3))
+    edits = descend(
+        split,
+        split.prefix_samples(samples.images),
+        samples.labels,
+        frozen,
+        DescentConfig(learning_rate=1.0, max_steps=3),
+    )
     assert edits.steps.tolist() == [3] * 6 and not edits.converged.any()
 
 
 def test_several_samples_of_one_edit_must_all_be_right(vit, split, images, descent):
     label = vit(images[:3]).topk(2).indices[:, 1][:1]
-    edits = descend(split, split.prefix_samples(images[None, :3]), label, {n: torch.ones(1, 1, 1) for n in split.weights}, descent)
+    edits = descend(
+        split,
+        split.prefix_samples(images[None, :3]),
+        label,
+        {n: torch.ones(1, 1, 1) for n in split.weights},
+        descent,
+    )
     assert edits.converged.all()
     after = split.suffix(split.prefix(images[:3]), {n: t[0] for n, t in edits.changed.items()})
     assert (after.argmax(-1) == label).all()
@@ -80,4 +102,10 @@ def test_several_samples_of_one_edit_must_all_be_right(vit, split, images, desce
 def test_a_loss_that_becomes_nan_is_an_error_that_names_the_step(split, samples):
     wild = DescentConfig(learning_rate=1e38, max_steps=5)
     with pytest.raises(NumericalError, match=r"step \d+ in edits .*descent\.learning_rate"):
-        descend(split, split.prefix_samples(samples.images), samples.labels, {n: torch.ones(6, 1, 1) for n in split.weights}, wild)
+        descend(
+            split,
+            split.prefix_samples(samples.images),
+            samples.labels,
+            {n: torch.ones(6, 1, 1) for n in split.weights},
+            wild,
+        )

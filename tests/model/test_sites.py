@@ -43,7 +43,7 @@ def test_a_matrix_outside_the_blocks_has_no_point():
 
 
 def test_the_papers_share_of_weights():
-    """Three FFNs of ViT-B/16 are 16.499 % of 85,798,656 weights (method notes 1.5)."""
+    """Three FFNs of ViT-B/16 are 16.499 % of 85,798,656 weights (paper section 4)."""
     import timm
 
     with torch.device("meta"):

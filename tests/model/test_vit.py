@@ -32,7 +32,11 @@ def test_predictions_of_many_edits_are_those_of_each_edit_alone(vit, split, imag
     tokens = split.prefix(images)
     many = split.predict_many(torch.stack([tokens.roll(i, 0) for i in range(5)]) if own else tokens, changed)
     for i in range(5):
-        alone = functional_call(vit, {name: tensor[i] for name, tensor in changed.items()}, (images.roll(i, 0) if own else images,))
+        alone = functional_call(
+            vit,
+            {name: tensor[i] for name, tensor in changed.items()},
+            (images.roll(i, 0) if own else images,),
+        )
         assert torch.equal(many[i], alone.argmax(-1))
     assert len(many.unique()) > 1
 
@@ -79,7 +83,9 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, vit):
 
 
 def test_a_checkpoint_of_another_architecture_names_the_tensors(tmp_path, vit):
-    other = build_vit(TINY.model_copy(update={"architecture": {**(TINY.architecture or {}), "embed_dim": 48}}))
+    other = build_vit(
+        TINY.model_copy(update={"architecture": {**(TINY.architecture or {}), "embed_dim": 48}})
+    )
     with pytest.raises(ArtifactError, match=r"is no checkpoint of .*48.* in the file"):
         load_vit(TINY, save(tmp_path / "x.safetensors", other), CPU)
 

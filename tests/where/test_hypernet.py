@@ -21,8 +21,10 @@ def test_one_score_for_every_hidden_unit_of_every_site(network, split, images):
 
 
 def test_size_at_the_papers_shape():
-    """Method notes 1.6: a block has 3,546,624 weights; heads, tokens and the dead parameter about 14.2 M (24,837,120 with 3 blocks)."""
-    network = Hypernet(768, {f"blocks.{b}.mlp.fc{i}.weight": 3072 for b in (7, 8, 9) for i in (1, 2)}, blocks=3, heads=6)
+    """In the published network a block has 3,546,624 weights, the whole network with 3 blocks and the dead parameter 24,837,120."""
+    network = Hypernet(
+        768, {f"blocks.{b}.mlp.fc{i}.weight": 3072 for b in (7, 8, 9) for i in (1, 2)}, blocks=3, heads=6
+    )
     assert sum(p.numel() for p in network.blocks[0].parameters()) == 3_546_624
     dead = 6 * 3072
     assert sum(p.numel() for p in network.parameters()) + dead == 24_837_120
@@ -40,8 +42,12 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, network, split, images):
 
 
 def test_one_of_another_configuration_is_refused(tmp_path, network, split):
-    network.save(tmp_path / "h.safetensors", {"stage": "meta_train", "depends": {"meta_train": {"iterations": 3}}})
-    with pytest.raises(ArtifactError, match="meta_train.iterations: made with 3, configuration says 4.*Run rule meta_train"):
+    network.save(
+        tmp_path / "h.safetensors", {"stage": "meta_train", "depends": {"meta_train": {"iterations": 3}}}
+    )
+    with pytest.raises(
+        ArtifactError, match="meta_train.iterations: made with 3, configuration says 4.*Run rule meta_train"
+    ):
         Hypernet.load(tmp_path / "h.safetensors", split.sites, {"meta_train": {"iterations": 4}})
 
 

@@ -13,7 +13,10 @@ def test_kept_units_are_those_of_the_published_code():
 def test_a_binary_mask_has_exactly_the_asked_number_of_ones(sparsity):
     scores = torch.randn(3, 200, generator=torch.Generator().manual_seed(0))
     mask = binarise(scores, sparsity)
-    assert mask.sum(-1).tolist() == [kept_units(sparsity, 200)] * 3 and set(mask.unique().tolist()) <= {0.0, 1.0}
+    assert mask.sum(-1).tolist() == [kept_units(sparsity, 200)] * 3 and set(mask.unique().tolist()) <= {
+        0.0,
+        1.0,
+    }
     assert scores[mask == 1].min() > 0 or sparsity < 0.6
 
 
@@ -43,7 +46,12 @@ def test_join_and_split_are_inverse(vit):
     parts = split(flat, sites, vit)
     assert [p.shape[-1] for p in parts.values()] == [96, 96, 72, 24]
     assert torch.equal(join(parts), flat)
-    assert [f.shape for f in expand(flat, sites, vit).values()] == [(2, 96, 1), (2, 1, 96), (2, 72, 1), (2, 1, 24)]
+    assert [f.shape for f in expand(flat, sites, vit).values()] == [
+        (2, 96, 1),
+        (2, 1, 96),
+        (2, 72, 1),
+        (2, 1, 24),
+    ]
 
 
 def test_iou_by_hand():

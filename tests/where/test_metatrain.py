@@ -19,7 +19,9 @@ SETTINGS = MetaTrainConfig(
 
 def batches(iteration, size):
     generator = torch.Generator().manual_seed(iteration)
-    return torch.randn(size, 3, 24, 24, generator=generator), torch.randn(size, 3, 24, 24, generator=generator)
+    return torch.randn(size, 3, 24, 24, generator=generator), torch.randn(
+        size, 3, 24, 24, generator=generator
+    )
 
 
 def training(split, settings=SETTINGS):
@@ -29,20 +31,26 @@ def training(split, settings=SETTINGS):
 
 
 def plain_search(vit, split, original, mixed, settings, logits):
-    """The decoupled search for one sample on the whole network with autograd, following method notes 1.7 line by line."""
+    """The decoupled search for one sample on the whole network with autograd, following the published code step by step."""
     teacher = vit(original[None])
     base = {site.name: vit.get_parameter(site.name) for site in split.sites}
     square = torch.zeros_like(logits)
     for _ in range(settings.search_steps):
         m = logits.clone().requires_grad_()
         parts = (10 * m).sigmoid().split([site.size(vit) for site in split.sites])
-        masks = {s.name: part[:, None] if s.axis == 0 else part[None, :] for s, part in zip(split.sites, parts, strict=True)}
+        masks = {
+            s.name: part[:, None] if s.axis == 0 else part[None, :]
+            for s, part in zip(split.sites, parts, strict=True)
+        }
         delta = {name: torch.zeros_like(weight) for name, weight in base.items()}
         for _ in range(settings.inner_steps):
             weights = {n: (base[n] + masks[n].detach() * delta[n]).requires_grad_() for n in base}
             kl = kl_divergence(teacher, functional_call(vit, weights, (mixed[None],)), settings.temperature)
             gradients = torch.autograd.grad(kl, list(weights.values()))
-            delta = {n: delta[n] - settings.inner_learning_rate * g for n, g in zip(weights, gradients, strict=True)}
+            delta = {
+                n: delta[n] - settings.inner_learning_rate * g
+                for n, g in zip(weights, gradients, strict=True)
+            }
         weights = {n: base[n] + masks[n] * delta[n] for n in base}
         kl = kl_divergence(teacher, functional_call(vit, weights, (mixed[None],)), settings.temperature)
         (kl + settings.sparsity_weight * torch.cat(parts).mean()).backward()
@@ -68,7 +76,13 @@ def test_more_weight_on_sparsity_gives_sparser_masks(split):
     originals, mixed = batches(0, 3)
     teacher, tokens = split.suffix(split.prefix(originals)), split.prefix(mixed)
     dense, sparse = (
-        search_masks(split, tokens, teacher, SETTINGS.model_copy(update={"sparsity_weight": w}), torch.Generator().manual_seed(5))[0]
+        search_masks(
+            split,
+            tokens,
+            teacher,
+            SETTINGS.model_copy(update={"sparsity_weight": w}),
+            torch.Generator().manual_seed(5),
+        )[0]
         for w in (0.0, 100.0)
     )
     assert (10 * sparse).sigmoid().mean() < 0.1 < (10 * dense).sigmoid().mean()
@@ -76,13 +90,21 @@ def test_more_weight_on_sparsity_gives_sparser_masks(split):
 
 def test_training_logs_every_iteration(split, tmp_path):
     log = meta_train(training(split), batches, tmp_path / "state.pt", {})
-    assert log["iteration"].tolist() == list(range(9)) and log["phase"].tolist() == ["search"] * 4 + ["replay"] * 5
-    assert log["kl"][:4].gt(0).all() and log["sparsity_searched"][:4].between(0.01, 1, inclusive="neither").all()
+    assert (
+        log["iteration"].tolist() == list(range(9))
+        and log["phase"].tolist() == ["search"] * 4 + ["replay"] * 5
+    )
+    assert (
+        log["kl"][:4].gt(0).all() and log["sparsity_searched"][:4].between(0.01, 1, inclusive="neither").all()
+    )
     assert log["sparsity_predicted"].between(0.01, 0.99).all() and log["regression_loss"].gt(0).all()
 
 
 def test_replay_learns_masks_that_depend_on_the_image(split):
-    fast = training(split, SETTINGS.model_copy(update={"learning_rate": 1e-3, "replay": ReplayConfig(steps=80, batch_size=16)}))
+    fast = training(
+        split,
+        SETTINGS.model_copy(update={"learning_rate": 1e-3, "replay": ReplayConfig(steps=80, batch_size=16)}),
+    )
     cls = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
     fast.pairs.cls, fast.pairs.logits = [cls], [torch.where(cls[:, :1] > 0, 1.0, -1.0).repeat(1, 384)]
     for step in range(80):
@@ -108,11 +130,15 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(split, tmp_path, 
             meta_train(interrupted, killed, tmp_path / "state.pt", {"a": 1})
     else:  # killed in the replay phase: keep the state as it was after `stop` iterations
         for i in range(stop):
-            interrupted.search_iteration(i, *batches(i, 3)) if i < 4 else interrupted.replay_iteration(i, i - 4)
+            interrupted.search_iteration(i, *batches(i, 3)) if i < 4 else interrupted.replay_iteration(
+                i, i - 4
+            )
         save_state(tmp_path / "state.pt", interrupted.state(), {"a": 1})
     resumed = training(split)
     again = meta_train(resumed, batches, tmp_path / "state.pt", {"a": 1})
-    for (name, a), b in zip(whole.network.state_dict().items(), resumed.network.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        whole.network.state_dict().items(), resumed.network.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
     assert again.drop(columns="seconds").equals(log.drop(columns="seconds"))
 
@@ -135,4 +161,6 @@ def test_a_search_that_diverges_is_an_error(split):
     originals, mixed = batches(0, 2)
     wild = SETTINGS.model_copy(update={"inner_learning_rate": 1e30})
     with pytest.raises(NumericalError, match=r"meta_train\.inner_learning_rate"):
-        search_masks(split, split.prefix(mixed), split.suffix(split.prefix(originals)), wild, torch.Generator())
+        search_masks(
+            split, split.prefix(mixed), split.suffix(split.prefix(originals)), wild, torch.Generator()
+        )

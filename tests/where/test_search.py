@@ -36,4 +36,6 @@ def test_the_most_balanced_run_of_the_front_is_chosen():
 
 
 def test_an_edit_without_neighbours_does_not_hide_the_others():
-    assert choose(rows([("mlp", 1, np.nan, 0.9), ("mlp", 1, 0.5, 0.9), ("mlp", 2, 0.1, 0.9)])) == Run("mlp", 1, 3)
+    assert choose(rows([("mlp", 1, np.nan, 0.9), ("mlp", 1, 0.5, 0.9), ("mlp", 2, 0.1, 0.9)])) == Run(
+        "mlp", 1, 3
+    )

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from vitedit import lineage
-from vitedit.config import parse as parse_config  # Snakemake has a `parse` of its own
+from vitedit.config_files import parse as parse_config  # Snakemake has a `parse` of its own
 from vitedit.errors import ConfigError
 from vitedit.figures import FIGURES, TABLES
 
@@ -110,7 +110,9 @@ def given(stage):
         files = files_given(stage, wildcards.get("backbone"))
         if missing := [file for file in files if not os.path.exists(file)]:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise WorkflowError(f"Missing: {', '.join(missing[:3])}{more}.\n{remedy(missing)}")
+            raise WorkflowError(
+                f"Missing: {', '.join(missing[:3])}{more}.\n{remedy(missing)}"
+            )
         return files
 
     return of

@@ -17,6 +17,8 @@ rule render_images:
     """Renders every image set of the embedded world."""
     output:
         zips=expand("<results>/images/{name}.zip", name=RENDERED),
+        truth="<results>/images/natural_truth.csv",
+        classes="<results>/images/classes.txt",
     log:
         "<logs>/render_images.log",
     benchmark:

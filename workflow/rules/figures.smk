@@ -78,6 +78,7 @@ rule page:
         runtime=30,
     params:
         config=EFFECTIVE,
+        depends=CONFIG.model_dump(mode="json"),  # the page shows it
         code=lineage.code("page"),
     message:
         "Page of the run"

@@ -67,7 +67,12 @@ rule tabulate:
         folder=lambda wildcards, output: os.path.dirname(output.tables[0]),
         truth=" ".join(f"--truth {file}" for file in truth_files()),
         config=EFFECTIVE,
-        depends=[CONFIG.seed, CONFIG.search.bootstrap, CONFIG.specificity.sparsity, str(CONFIG.classes)],
+        depends=[
+            CONFIG.seed,
+            CONFIG.search.bootstrap,
+            CONFIG.specificity.sparsity,
+            str(CONFIG.classes),
+        ],
         code=lineage.code("tabulate"),
         data=data_version("tabulate"),
     message:

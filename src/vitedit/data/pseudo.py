@@ -1,4 +1,4 @@
-"""CutMix pseudo-samples for meta-training (paper section 3.3; method notes 1.7)."""
+"""CutMix pseudo-samples for meta-training (paper section 3.3; published code)."""
 
 from collections.abc import Sequence
 

@@ -52,7 +52,9 @@ def check(config: Config) -> None:
     for method, section in config.editors.items():
         cls = editor_class(method)
         if tuple(section.artifacts) != cls.artifacts:
-            raise ConfigError(f"editors.{method}.artifacts: {section.artifacts} given, the method needs {list(cls.artifacts)}.")
+            raise ConfigError(
+                f"editors.{method}.artifacts: {section.artifacts} given, the method needs {list(cls.artifacts)}."
+            )
         for setting in section.settings():
             _check_setting(method, cls, setting)
 
@@ -63,9 +65,13 @@ def _check_setting(method: str, cls: type[Editor], setting: Mapping[str, Scalar]
     unknown = sorted(setting.keys() - own.keys())
     absent = sorted(name for name, f in own.items() if f.default is f.default_factory and name not in setting)
     if unknown or absent:
-        raise ConfigError(f"editors.{method}: unknown {unknown}, missing {absent}. Hyper-parameters: {', '.join(own) or 'none'}.")
+        raise ConfigError(
+            f"editors.{method}: unknown {unknown}, missing {absent}. Hyper-parameters: {', '.join(own) or 'none'}."
+        )
     for name, value in setting.items():
         try:
             TypeAdapter(hints[name]).validate_python(value, strict=True)
         except ValidationError as error:
-            raise ConfigError(f"editors.{method}.{name}: {error.errors()[0]['msg']}, got {value!r}.") from None
+            raise ConfigError(
+                f"editors.{method}.{name}: {error.errors()[0]['msg']}, got {value!r}."
+            ) from None

@@ -25,10 +25,14 @@ class Editor(ABC):
         """
         classes = split.vit.num_classes
         if not 0 <= int(samples.labels.min()) <= int(samples.labels.max()) < classes:
-            raise ValueError(f"labels {samples.labels.tolist()[:8]} are not all among the model's {classes} classes 0 to {classes - 1}.")
+            raise ValueError(
+                f"labels {samples.labels.tolist()[:8]} are not all among the model's {classes} classes 0 to {classes - 1}."
+            )
         before = [parameter._version for parameter in split.vit.parameters()]
         edits = self.run(split, samples).check(split.vit)
-        assert before == [parameter._version for parameter in split.vit.parameters()], "an editor wrote to the base model"
+        assert before == [parameter._version for parameter in split.vit.parameters()], (
+            "an editor wrote to the base model"
+        )
         return edits
 
     @abstractmethod

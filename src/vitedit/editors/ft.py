@@ -21,5 +21,9 @@ class FineTune(Editor):
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Descends on all weights of the sites."""
-        free = {name: torch.ones((), device=split.device).expand(len(samples), 1, 1) for name in split.weights}
-        return descend(split, split.prefix_samples(samples.images), samples.labels.to(split.device), free, self.descent)
+        free = {
+            name: torch.ones((), device=split.device).expand(len(samples), 1, 1) for name in split.weights
+        }
+        return descend(
+            split, split.prefix_samples(samples.images), samples.labels.to(split.device), free, self.descent
+        )

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-
 from vitedit.config import DescentConfig, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.descent import descend
@@ -30,4 +29,10 @@ class HypernetMask(Editor):
         """Predicts masks and descends under them."""
         scores = score_units(self.hypernet, split, samples.images)
         allowed = expand(binarise(scores, self.sparsity), split.sites, split.vit)
-        return descend(split, split.prefix_samples(samples.images), samples.labels.to(split.device), allowed, self.descent)
+        return descend(
+            split,
+            split.prefix_samples(samples.images),
+            samples.labels.to(split.device),
+            allowed,
+            self.descent,
+        )

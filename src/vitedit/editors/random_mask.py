@@ -28,6 +28,14 @@ class RandomMask(Editor):
     def run(self, split: Split, samples: Samples) -> Edits:
         """Draws masks and descends under them."""
         units = sum(site.size(split.vit) for site in split.sites)
-        scores = torch.stack([torch.rand(units, generator=torch_rng(self.seed, "random_mask", key)) for key in samples.keys])
+        scores = torch.stack(
+            [torch.rand(units, generator=torch_rng(self.seed, "random_mask", key)) for key in samples.keys]
+        )
         allowed = expand(binarise(scores, self.sparsity).to(split.device), split.sites, split.vit)
-        return descend(split, split.prefix_samples(samples.images), samples.labels.to(split.device), allowed, self.descent)
+        return descend(
+            split,
+            split.prefix_samples(samples.images),
+            samples.labels.to(split.device),
+            allowed,
+            self.descent,
+        )

@@ -29,7 +29,9 @@ class Reference:
         return cls(tokens, before.cpu().numpy())
 
 
-def measure(split: Split, edits: Edits, group: Reference, own: Int[np.ndarray, "edits"], near: Reference) -> pd.DataFrame:
+def measure(
+    split: Split, edits: Edits, group: Reference, own: Int[np.ndarray, "edits"], near: Reference
+) -> pd.DataFrame:
     """Success, generalization and locality of edits of one group, and what they cost.
 
     Args:

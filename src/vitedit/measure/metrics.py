@@ -4,7 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 
-def generalization(right: Bool[np.ndarray, "edits images"], own: Int[np.ndarray, "edits"]) -> Float[np.ndarray, "edits"]:
+def generalization(
+    right: Bool[np.ndarray, "edits images"], own: Int[np.ndarray, "edits"]
+) -> Float[np.ndarray, "edits"]:
     """GR: share of an edit's neighbours, the other images of its group, that the edited model gets right.
 
     Args:
@@ -26,6 +28,8 @@ def generalization_reference(right: Bool[np.ndarray, "edits images"]) -> Float[n
     return (right.sum(1) - 1) / right.shape[1]
 
 
-def locality(after: Int[np.ndarray, "edits images"], before: Int[np.ndarray, "images"]) -> Float[np.ndarray, "edits"]:
+def locality(
+    after: Int[np.ndarray, "edits images"], before: Int[np.ndarray, "images"]
+) -> Float[np.ndarray, "edits"]:
     """LR: share of the locality set whose prediction is the unedited model's."""
     return (after == before).mean(1)

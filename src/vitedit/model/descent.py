@@ -30,7 +30,10 @@ class Live:
 
     def keep(self, rows: Bool[Tensor, "live"]) -> "Live":
         """Only the edits of the given rows."""
-        some = [{name: tensor[rows] for name, tensor in group.items()} for group in (self.weights, self.squares, self.allowed)]
+        some = [
+            {name: tensor[rows] for name, tensor in group.items()}
+            for group in (self.weights, self.squares, self.allowed)
+        ]
         return Live(self.which[rows], some[0], some[1], some[2], self.tokens[rows], self.labels[rows])
 
     def update(self, gradients: Mapping[str, Tensor], learning_rate: float) -> None:
@@ -48,7 +51,7 @@ def descend(
     allowed: Mapping[str, Tensor],
     settings: DescentConfig,
 ) -> Edits:
-    """Masked fine-tuning on each edit's own samples (paper eq. 1 and 5; method notes 1.8).
+    """Masked fine-tuning on each edit's own samples (paper eq. 1 and 5; published code).
 
     Before each update an edit stops if all its samples are predicted right and its loss is at most `stop_loss`; after
     `max_steps` updates it stops anyway. Edits that have stopped leave the batch.
@@ -68,7 +71,13 @@ def descend(
     squares = {name: torch.zeros_like(tensor) for name, tensor in changed.items()}
     everything = torch.arange(len(labels), device=labels.device)
     live = Live(everything, changed, squares, dict(allowed), tokens, labels)
-    edits = Edits({n: t.clone() for n, t in changed.items()}, labels, torch.zeros_like(labels), torch.zeros(len(labels), device=labels.device), labels < 0)
+    edits = Edits(
+        {n: t.clone() for n, t in changed.items()},
+        labels,
+        torch.zeros_like(labels),
+        torch.zeros(len(labels), device=labels.device),
+        labels < 0,
+    )
     for step in range(settings.max_steps + 1):
         gradients, losses, right = _gradients(split, live)
         _check(losses, live, step)
@@ -90,7 +99,9 @@ def _gradients(split: Split, live: Live) -> tuple[Weights, Float[Tensor, "live"]
         logits = split.call(weights, tokens)
         return cross_entropy(logits, label), (logits.argmax(-1) == label).all()
 
-    gradients, (losses, right) = vmap(grad_and_value(loss, has_aux=True))(live.weights, live.tokens, live.labels)
+    gradients, (losses, right) = vmap(grad_and_value(loss, has_aux=True))(
+        live.weights, live.tokens, live.labels
+    )
     return gradients, losses, right
 
 
@@ -107,4 +118,6 @@ def _record(edits: Edits, live: Live, ended: Tensor, step: int, losses: Tensor, 
 def _check(losses: Tensor, live: Live, step: int) -> None:
     if not losses.isfinite().all():
         bad = live.which[~losses.isfinite()].tolist()
-        raise NumericalError(f"editing loss became NaN or infinite at step {step} in edits {bad[:8]}; lower descent.learning_rate.")
+        raise NumericalError(
+            f"editing loss became NaN or infinite at step {step} in edits {bad[:8]}; lower descent.learning_rate."
+        )

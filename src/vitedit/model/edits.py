@@ -24,7 +24,9 @@ class Samples:
     def __post_init__(self) -> None:
         if not len(self.labels) or not len(self.images) == len(self.labels) == len(self.keys):
             counts = f"{len(self.images)} images, {len(self.labels)} labels, {len(self.keys)} keys"
-            raise ValueError(f"an edit needs one set of images, one label and one key, and there must be an edit; got {counts}.")
+            raise ValueError(
+                f"an edit needs one set of images, one label and one key, and there must be an edit; got {counts}."
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,8 +61,13 @@ class Edits:
         for name, tensor in self.changed.items():
             if not tensor.isfinite().all():
                 bad = (~tensor.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
-                raise NumericalError(f"{name} became NaN or infinite in edits {bad[:8]}; lower the learning rate.")
-        return Edits({name: tensor.detach() for name, tensor in self.changed.items()}, *(getattr(self, f.name) for f in fields(self)[1:]))
+                raise NumericalError(
+                    f"{name} became NaN or infinite in edits {bad[:8]}; lower the learning rate."
+                )
+        return Edits(
+            {name: tensor.detach() for name, tensor in self.changed.items()},
+            *(getattr(self, f.name) for f in fields(self)[1:]),
+        )
 
     def take(self, rows: Int[np.ndarray, "some"]) -> "Edits":
         """Some of the edits."""

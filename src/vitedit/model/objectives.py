@@ -10,8 +10,12 @@ def cross_entropy(logits: Float[Tensor, "images classes"], label: Int[Tensor, ""
     return F.cross_entropy(logits, label.expand(len(logits)))
 
 
-def kl_divergence(teacher: Float[Tensor, "images classes"], student: Float[Tensor, "images classes"], temperature: float) -> Float[Tensor, ""]:
-    """T^2 KL(p_teacher/T || p_student/T) of two sets of logits, summed over classes, mean over images (paper eq. 2; Hinton's scaling)."""
+def kl_divergence(
+    teacher: Float[Tensor, "images classes"], student: Float[Tensor, "images classes"], temperature: float
+) -> Float[Tensor, ""]:
+    """T^2 KL(p_teacher/T || p_student/T) of two sets of logits, summed over classes, mean over images (paper eq. 2)."""
     p = F.softmax(teacher / temperature, dim=-1)
-    divergence = p * (F.log_softmax(teacher / temperature, dim=-1) - F.log_softmax(student / temperature, dim=-1))
+    divergence = p * (
+        F.log_softmax(teacher / temperature, dim=-1) - F.log_softmax(student / temperature, dim=-1)
+    )
     return temperature**2 * divergence.sum(-1).mean()

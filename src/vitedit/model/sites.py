@@ -49,12 +49,14 @@ class Site:
 
 
 def find_sites(model: nn.Module, part: Part, blocks: Sequence[int]) -> tuple[Site, ...]:
-    """Sites of an FFN (fc1 rows, fc2 columns) or self-attention (qkv rows, proj columns) of the given 0-based blocks, in forward order.
+    """Sites of FFNs (fc1 rows, fc2 columns) or self-attentions (qkv rows, proj columns) of 0-based blocks, in forward order.
 
     Raises:
         UnknownNameError: The model has no such block, or its blocks have no such matrices.
     """
-    sites = tuple(Site(f"blocks.{block}.{tail}", axis) for block in sorted(blocks) for tail, axis in LAYOUT[part])
+    sites = tuple(
+        Site(f"blocks.{block}.{tail}", axis) for block in sorted(blocks) for tail, axis in LAYOUT[part]
+    )
     check_names(model, (site.name for site in sites))
     return sites
 
@@ -69,7 +71,9 @@ def check_names(model: nn.Module, names: Iterable[str]) -> None:
     for name in names:
         if name not in exist:
             close = get_close_matches(name, sorted(exist), n=3) or [f"{len(exist)} others, none similar"]
-            raise UnknownNameError(f"'{name}' is no parameter of {type(model).__name__}. Close names: {', '.join(close)}.")
+            raise UnknownNameError(
+                f"'{name}' is no parameter of {type(model).__name__}. Close names: {', '.join(close)}."
+            )
 
 
 def backbone_size(model: nn.Module) -> int:

@@ -40,9 +40,13 @@ def build_vit(config: ModelConfig) -> VisionTransformer:
     try:
         model = timm.create_model(config.name, pretrained=False, **(config.architecture or {}))
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}") from None
+        raise ConfigError(
+            f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}"
+        ) from None
     if not isinstance(model, VisionTransformer):
-        raise ConfigError(f"'{config.name}' is a {type(model).__name__}; only timm's VisionTransformer (blocks of attn and mlp) can be edited.")
+        raise ConfigError(
+            f"'{config.name}' is a {type(model).__name__}; only timm's VisionTransformer (blocks of attn and mlp) can be edited."
+        )
     return model
 
 
@@ -68,7 +72,9 @@ def read_weights(path: Path) -> Weights:
         ArtifactError: Missing, damaged, or of an unknown kind.
     """
     if not Path(path).is_file():
-        raise ArtifactError(f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake pretrain`.")
+        raise ArtifactError(
+            f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake pretrain`."
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -83,9 +89,14 @@ def _fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path, config: M
     asked = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if asked != found:
-        wrong = [f"{n}: {found.get(n, 'absent')} in the file, {asked.get(n, 'absent')} in the model" for n in sorted(asked.keys() | found.keys()) if asked.get(n) != found.get(n)]
+        wrong = [
+            f"{n}: {found.get(n, 'absent')} in the file, {asked.get(n, 'absent')} in the model"
+            for n in sorted(asked.keys() | found.keys())
+            if asked.get(n) != found.get(n)
+        ]
         raise ArtifactError(
-            f"{path} is no checkpoint of {config.name} {json.dumps(config.architecture or {})}: {len(wrong)} tensors differ, e.g. {'; '.join(wrong[:3])}."
+            f"{path} is no checkpoint of {config.name} {json.dumps(config.architecture or {})}: "
+            f"{len(wrong)} tensors differ, e.g. {'; '.join(wrong[:3])}."
         )
     bad = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
     if bad:
@@ -111,12 +122,16 @@ class Suffix(nn.Module):
         return self.vit.forward_head(self.vit.norm(tokens))
 
 
-def attention_half(block: nn.Module, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images tokens width"]:
+def attention_half(
+    block: nn.Module, tokens: Float[Tensor, "images tokens width"]
+) -> Float[Tensor, "images tokens width"]:
     """First half of a pre-norm block: x + attn(norm(x))."""
     return tokens + block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
 
 
-def ffn_half(block: nn.Module, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images tokens width"]:
+def ffn_half(
+    block: nn.Module, tokens: Float[Tensor, "images tokens width"]
+) -> Float[Tensor, "images tokens width"]:
     """Second half of a pre-norm block: x + mlp(norm(x))."""
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
 
@@ -159,11 +174,15 @@ class Split:
             tokens = earlier(tokens)
         return attention_half(vit.blocks[block], tokens) if part == 1 else tokens
 
-    def prefix_samples(self, images: Float[Tensor, "edits samples 3 side side"]) -> Float[Tensor, "edits samples tokens width"]:
+    def prefix_samples(
+        self, images: Float[Tensor, "edits samples 3 side side"]
+    ) -> Float[Tensor, "edits samples tokens width"]:
         """`prefix` of the samples of E edits."""
         return self.prefix(images.flatten(0, 1)).unflatten(0, images.shape[:2])
 
-    def suffix(self, tokens: Float[Tensor, "images tokens width"], changed: Mapping[str, Tensor] | None = None) -> Float[Tensor, "images classes"]:
+    def suffix(
+        self, tokens: Float[Tensor, "images tokens width"], changed: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "images classes"]:
         """Logits, with some matrices replaced.
 
         Raises:
@@ -175,10 +194,12 @@ class Split:
 
     def call(self, changed: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
         """`suffix` without the check of names: for use under vmap, where the caller has checked them once."""
-        return functional_call(self._suffix, {f"vit.{name}": tensor for name, tensor in changed.items()}, (tokens,))
+        return functional_call(
+            self._suffix, {f"vit.{name}": tensor for name, tensor in changed.items()}, (tokens,)
+        )
 
     def cls(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images width"]:
-        """CLS token after the final norm: the hypernetwork's input (method notes 1.6)."""
+        """CLS token after the final norm: the hypernetwork's input (published code)."""
         with torch.no_grad():
             return self.vit.forward_features(images.to(self.device))[:, 0]
 

@@ -55,7 +55,9 @@ class Backbone:
             return table
         rows = table[table["subset"] == subset].reset_index(drop=True)
         if rows.empty:
-            raise ArtifactError(f"{benchmark}: no groups in the subset '{subset}'. Subsets: {', '.join(table['subset'].unique())}.")
+            raise ArtifactError(
+                f"{benchmark}: no groups in the subset '{subset}'. Subsets: {', '.join(table['subset'].unique())}."
+            )
         return rows
 
     def locality(self, locality: Path) -> Reference:
@@ -70,14 +72,18 @@ class Backbone:
             ImageError: There are no rows, or an image cannot be read.
         """
         if rows.empty:
-            raise ImageError("no images: a group or locality set is empty. Build the benchmark again with more images or a wider rule.")
+            raise ImageError(
+                "no images: a group or locality set is empty. Build the benchmark again with more images or a wider rule."
+            )
         transform = self.config.models[self.name].transform
         return read_files(self.config.images, list(rows["images"]), list(rows["file"]), transform)
 
     def samples(self, rows: pd.DataFrame) -> Samples:
         """Edit samples, one image an edit."""
         images = self.read(rows)[:, None].to(self.split.device)
-        return Samples(images, torch.as_tensor(rows["label"].to_numpy(), device=self.split.device), tuple(rows["file"]))
+        return Samples(
+            images, torch.as_tensor(rows["label"].to_numpy(), device=self.split.device), tuple(rows["file"])
+        )
 
     def batches(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
         """Rows in as many batches as the memory for edited matrices asks for."""

@@ -40,7 +40,7 @@ def edit_groups(
     """Edits with every setting of the method and writes one row an edit."""
     base = Backbone.chosen(config, backbone, choice, device)
     manifest = base.manifest(benchmark, subset)
-    groups = {name: rows for name, rows in manifest.groupby("group", sort=False)}
+    groups = dict(iter(manifest.groupby("group", sort=False)))
     references = {name: Reference.of(base.split, base.read(rows)) for name, rows in groups.items()}
     near = base.locality(locality)
     trained = load_trained(config, backbone, base.split, editor_class(method).artifacts, artifact)
@@ -51,13 +51,38 @@ def edit_groups(
         edits, seconds = _edit(build(method, setting, config, trained), base, batch)
         measured = _measure(base, edits, batch, groups, references, near)
         tables.append(measured.assign(seconds=seconds / len(batch), **_names(config, method, setting)))
-    table = pd.concat(tables, ignore_index=True).assign(run=config.run, backbone=backbone, method=method, seed=config.seed)
-    log.info("%s on %s: %d edits, success %.3f, generalization %.3f, locality %.3f", method, subset, len(table), *table[["sr", "gr", "lr"]].mean())
-    save_table(output, table[COLUMNS], provenance("edit_groups", depends(config, "edit_groups", backbone=backbone, method=method)))
+    table = pd.concat(tables, ignore_index=True).assign(
+        run=config.run, backbone=backbone, method=method, seed=config.seed
+    )
+    log.info(
+        "%s on %s: %d edits, success %.3f, generalization %.3f, locality %.3f",
+        method,
+        subset,
+        len(table),
+        *table[["sr", "gr", "lr"]].mean(),
+    )
+    save_table(
+        output,
+        table[COLUMNS],
+        provenance("edit_groups", depends(config, "edit_groups", backbone=backbone, method=method)),
+    )
 
 
 COLUMNS = [
-    *("run", "backbone", "method", "setting", "knob", "value", "subset", "group", "edit", "file", "label", "predicted"),
+    *(
+        "run",
+        "backbone",
+        "method",
+        "setting",
+        "knob",
+        "value",
+        "subset",
+        "group",
+        "edit",
+        "file",
+        "label",
+        "predicted",
+    ),
     *("sr", "gr", "gr_ref", "lr", "steps", "loss", "seconds", "fraction", "norm", "seed", "status"),
 ]
 """Columns of a row (docs/glossary.md)."""

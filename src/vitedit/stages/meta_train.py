@@ -29,7 +29,9 @@ def meta_train(
     """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`."""
     base = Backbone.chosen(config, backbone, choice, device)
     settings, model = config.meta_train, config.models[backbone]
-    source = open_images(settings.pseudo.images, config.images[settings.pseudo.images], read_classes(config.classes))
+    source = open_images(
+        settings.pseudo.images, config.images[settings.pseudo.images], read_classes(config.classes)
+    )
     unused = remaining(source, load_table(benchmark), load_table(locality))
     patch = base.split.vit.patch_embed.patch_size[0]
     pseudo = PseudoSamples(source, unused, model.transform, patch, settings.pseudo, config.seed)
@@ -47,4 +49,6 @@ def _network(config: Config, base: Backbone) -> Hypernet:
     settings, split = config.meta_train, base.split
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "hypernet"))
-        return Hypernet.for_sites(split.vit, split.sites, split.vit.embed_dim, settings.blocks, settings.heads)
+        return Hypernet.for_sites(
+            split.vit, split.sites, split.vit.embed_dim, settings.blocks, settings.heads
+        )

@@ -22,13 +22,25 @@ from vitedit.where.search import Run, choose, runs
 
 
 def search_layers(
-    config: Config, *, backbone: str, benchmark: Path, locality: Path, rows: Path, choice: Path, device: torch.device
+    config: Config,
+    *,
+    backbone: str,
+    benchmark: Path,
+    locality: Path,
+    rows: Path,
+    choice: Path,
+    device: torch.device,
 ) -> None:
     """Fine-tunes every run of consecutive FFNs and self-attentions on one group and writes the rates and the choice."""
     vit = load_vit(config.models[backbone], config.checkpoint(backbone), device)
     every = list(runs(len(vit.blocks), config.search.run_length))
     tables = [
-        _rates(Backbone(config, backbone, Split(vit, find_sites(vit, run.part, run.blocks))), run, benchmark, locality)
+        _rates(
+            Backbone(config, backbone, Split(vit, find_sites(vit, run.part, run.blocks))),
+            run,
+            benchmark,
+            locality,
+        )
         for run in track(every, "layer runs", len(every))
     ]
     table = pd.concat(tables, ignore_index=True)
@@ -44,7 +56,9 @@ def _rates(backbone: Backbone, run: Run, benchmark: Path, locality: Path) -> pd.
     edits = FineTune(backbone.config.descent).edit(backbone.split, backbone.samples(samples))
     images = Reference.of(backbone.split, backbone.read(group))
     rates = measure(backbone.split, edits, images, own_positions(group, samples), backbone.locality(locality))
-    named = rates[["sr", "gr", "lr", "steps"]].assign(edit=range(len(samples)), file=samples["file"].to_numpy(), **asdict(run))
+    named = rates[["sr", "gr", "lr", "steps"]].assign(
+        edit=range(len(samples)), file=samples["file"].to_numpy(), **asdict(run)
+    )
     return named[["part", "first", "last", "edit", "file", "sr", "gr", "lr", "steps"]]
 
 
@@ -53,7 +67,9 @@ def _group(config: Config, manifest: pd.DataFrame) -> pd.DataFrame:
     sizes = manifest.groupby("group").size()
     name = config.search.group or sizes.idxmax()
     if name not in sizes.index:
-        raise ConfigError(f"search.group: no group '{name}' in the subset '{config.search.subset}'. Groups: {', '.join(sizes.index)}.")
+        raise ConfigError(
+            f"search.group: no group '{name}' in the subset '{config.search.subset}'. Groups: {', '.join(sizes.index)}."
+        )
     return manifest[manifest["group"] == name].reset_index(drop=True)
 
 
@@ -63,4 +79,10 @@ def _choice(config: Config, vit: VisionTransformer, table: pd.DataFrame) -> dict
     fixed = config.sites.blocks
     part, blocks = (found.part, found.blocks) if fixed is None else (config.sites.part, fixed)
     sites = [asdict(site) for site in find_sites(vit, part, blocks)]
-    return {"by": "search" if fixed is None else "config", "part": part, "blocks": blocks, "sites": sites, "search": asdict(found)}
+    return {
+        "by": "search" if fixed is None else "config",
+        "part": part,
+        "blocks": blocks,
+        "sites": sites,
+        "search": asdict(found),
+    }

@@ -15,7 +15,14 @@ from vitedit.where.masks import binarise
 
 
 def specificity(
-    config: Config, *, backbone: str, benchmark: Path, choice: Path, hypernet: Path, output: Path, device: torch.device
+    config: Config,
+    *,
+    backbone: str,
+    benchmark: Path,
+    choice: Path,
+    hypernet: Path,
+    output: Path,
+    device: torch.device,
 ) -> None:
     """Predicts the mask of every image of a subset's groups and writes the overlap of every pair."""
     base = Backbone.chosen(config, backbone, choice, device)

@@ -19,7 +19,9 @@ LOADERS: dict[str, Callable[[Config, str, Split, Path], Any]] = {"hypernet": _hy
 """Artefact name -> how to load it for a backbone."""
 
 
-def load_trained(config: Config, backbone: str, base: Split, needed: Sequence[str], paths: Mapping[str, Path]) -> dict[str, Any]:
+def load_trained(
+    config: Config, backbone: str, base: Split, needed: Sequence[str], paths: Mapping[str, Path]
+) -> dict[str, Any]:
     """The artefacts that a method needs.
 
     Raises:
@@ -27,5 +29,7 @@ def load_trained(config: Config, backbone: str, base: Split, needed: Sequence[st
     """
     absent = [name for name in needed if name not in paths]
     if absent:
-        raise ArtifactError(f"trained artefact not given: {', '.join(absent)}. Add --artifact {absent[0]}=PATH.")
+        raise ArtifactError(
+            f"trained artefact not given: {', '.join(absent)}. Add --artifact {absent[0]}=PATH."
+        )
     return {name: LOADERS[name](config, backbone, base, paths[name]) for name in needed}

@@ -38,7 +38,7 @@ class HyperBlock(nn.Module):
 
 
 class Hypernet(nn.Module):
-    """One learnable token a site beside the image's CLS token; a head a site reads its token (method notes 1.6).
+    """One learnable token a site beside the image's CLS token; a head a site reads its token (published code).
 
     The published network's dead parameter is left out (D13) and every width follows the backbone (D27).
     """
@@ -54,7 +54,9 @@ class Hypernet(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in sizes.values())
 
     @classmethod
-    def for_sites(cls, model: nn.Module, sites: Sequence[Site], width: int, blocks: int, heads: int) -> "Hypernet":
+    def for_sites(
+        cls, model: nn.Module, sites: Sequence[Site], width: int, blocks: int, heads: int
+    ) -> "Hypernet":
         """A network with random weights for the given sites of a backbone."""
         return cls(width, {site.name: site.size(model) for site in sites}, blocks, heads)
 
@@ -62,7 +64,10 @@ class Hypernet(nn.Module):
         """Logits h of every site's mask, {site name: (B, H)}; the soft mask is `soften(h)`."""
         tokens = torch.cat([self.tokens.expand(len(cls), -1, -1), cls[:, None]], dim=1)
         tokens = self.blocks(tokens)
-        return {name: head(tokens[:, i]) for i, (name, head) in enumerate(zip(self.sizes, self.heads, strict=True))}
+        return {
+            name: head(tokens[:, i])
+            for i, (name, head) in enumerate(zip(self.sizes, self.heads, strict=True))
+        }
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Writes weights, shape and provenance."""
@@ -78,20 +83,27 @@ class Hypernet(nn.Module):
         tensors, meta = load_tensors(path, depends)
         names = [site.name for site in sites]
         if list(meta.get("sizes", {})) != names:
-            raise ArtifactError(f"{path}: a hypernetwork for the sites {list(meta.get('sizes', {}))}, but {names} are to be edited. Run rule meta_train again.")
+            raise ArtifactError(
+                f"{path}: a hypernetwork for the sites {list(meta.get('sizes', {}))}, but {names} are to be edited. "
+                "Run rule meta_train again."
+            )
         network = cls(sizes=meta["sizes"], **meta["shape"])
         network.load_state_dict(tensors)
         return network.eval().requires_grad_(False)
 
 
-def soften(logits: Float[Tensor, "*images units"], sharpness: float = SHARPNESS) -> Float[Tensor, "*images units"]:
+def soften(
+    logits: Float[Tensor, "*images units"], sharpness: float = SHARPNESS
+) -> Float[Tensor, "*images units"]:
     """Soft mask sigmoid(c h), kept off 0 and 1 (paper eq. 4)."""
     return (sharpness * logits).sigmoid().clamp(CLAMP, 1 - CLAMP)
 
 
 @torch.no_grad()
-def score_units(network: Hypernet, base: Split, images: Float[Tensor, "edits samples 3 side side"]) -> Float[Tensor, "edits units"]:
-    """Score of every hidden unit for E edits; with several samples the mean of their soft masks (method notes 1.8).
+def score_units(
+    network: Hypernet, base: Split, images: Float[Tensor, "edits samples 3 side side"]
+) -> Float[Tensor, "edits units"]:
+    """Score of every hidden unit for E edits; with several samples the mean of their soft masks (published code).
 
     One sample's logits are ranked as they are: the soft mask would tie where it is clamped.
     """

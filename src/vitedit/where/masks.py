@@ -39,7 +39,7 @@ def kept_units(sparsity: float, units: int) -> int:
 
 
 def binarise(scores: Float[Tensor, "*edits units"], sparsity: float) -> Float[Tensor, "*edits units"]:
-    """1 for exactly the highest scores over all sites together (paper eq. 6); among equal scores the first wins (deviation D1)."""
+    """1 for exactly the highest scores over all sites together (paper eq. 6); of equal scores the first wins (D1)."""
     kept = kept_units(sparsity, scores.shape[-1])
     best = scores.sort(dim=-1, descending=True, stable=True).indices[..., :kept]
     return torch.zeros_like(scores).scatter(-1, best, 1.0)

@@ -1,4 +1,4 @@
-"""Decoupled meta-training of the hypernetwork (paper section 3.2-3.3; method notes 1.7).
+"""Decoupled meta-training of the hypernetwork (paper section 3.2-3.3; published code).
 
 Each iteration searches, for a batch of pseudo-samples, the masks under which a few gradient steps pull the mixed image's
 prediction to the original's (bilevel, first order), and then regresses the hypernetwork on the searched masks.
@@ -73,7 +73,15 @@ class MetaTraining:
         if settings.replay is not None:
             self.pairs.cls.append(cls.cpu())
             self.pairs.logits.append(logits.cpu())
-        self._log(iteration, "search", losses[0], began, kl=kl, sparsity_searched=1 - (SEARCH_SHARPNESS * logits).sigmoid().mean().item(), cls=cls)
+        self._log(
+            iteration,
+            "search",
+            losses[0],
+            began,
+            kl=kl,
+            sparsity_searched=1 - (SEARCH_SHARPNESS * logits).sigmoid().mean().item(),
+            cls=cls,
+        )
 
     def replay_iteration(self, iteration: int, step: int) -> None:
         """One regression step on stored pairs."""
@@ -89,7 +97,10 @@ class MetaTraining:
         target = (SHARPNESS * logits).sigmoid()
         loss = F.binary_cross_entropy(soften(join(self.network(cls))), target)
         if not loss.isfinite():
-            raise NumericalError(f"regression loss of the hypernetwork became {loss.item()} after {len(self.rows)} iterations; lower meta_train.learning_rate.")
+            raise NumericalError(
+                f"regression loss of the hypernetwork became {loss.item()} after {len(self.rows)} iterations; "
+                "lower meta_train.learning_rate."
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
@@ -97,7 +108,17 @@ class MetaTraining:
         self.optimiser.step()
         return loss.item()
 
-    def _log(self, iteration: int, phase: str, loss: float, began: float, *, cls: Tensor, kl: float = math.nan, sparsity_searched: float = math.nan) -> None:
+    def _log(
+        self,
+        iteration: int,
+        phase: str,
+        loss: float,
+        began: float,
+        *,
+        cls: Tensor,
+        kl: float = math.nan,
+        sparsity_searched: float = math.nan,
+    ) -> None:
         with torch.no_grad():
             predicted = 1 - soften(join(self.network(cls))).mean().item()
         self.rows.append(
@@ -130,7 +151,9 @@ class MetaTraining:
         self.pairs = Pairs(list(state["cls"]), list(state["logits"]))
 
 
-def meta_train(training: MetaTraining, batches: Batches, state: Path, depends: Mapping[str, Any]) -> pd.DataFrame:
+def meta_train(
+    training: MetaTraining, batches: Batches, state: Path, depends: Mapping[str, Any]
+) -> pd.DataFrame:
     """Trains the hypernetwork in place, resuming from `state` if it is there; returns the log, one row an iteration.
 
     On the CPU a training that was killed and resumed ends with the same bits as an undisturbed one.
@@ -181,19 +204,28 @@ def search_masks(
         square = 0.99 * square + 0.01 * gradient.square()
         logits = logits - settings.search_learning_rate * gradient / (square.sqrt() + 1e-8)
     if not (logits.isfinite().all() and kl.isfinite().all()):
-        raise NumericalError(f"mask search: KL became {kl.tolist()}; lower meta_train.inner_learning_rate (now {settings.inner_learning_rate}).")
+        raise NumericalError(
+            f"mask search: KL became {kl.tolist()}; lower meta_train.inner_learning_rate (now {settings.inner_learning_rate})."
+        )
     return logits, kl.mean().item()
 
 
-def _inner_loop(base: Split, masks: Tensor, tokens: Tensor, teacher: Tensor, settings: MetaTrainConfig) -> Weights:
+def _inner_loop(
+    base: Split, masks: Tensor, tokens: Tensor, teacher: Tensor, settings: MetaTrainConfig
+) -> Weights:
     """Delta after the inner gradient steps of every sample: W_t = W + m . Delta_t, Delta_t+1 = Delta_t - lr grad KL(W_t)."""
 
     def divergence(weights: Weights, token: Tensor, target: Tensor) -> Tensor:
         return _kl(base, weights, token, target, settings.temperature)
 
-    delta = {name: torch.zeros(len(tokens), *weight.shape, device=weight.device) for name, weight in base.weights.items()}
+    delta = {
+        name: torch.zeros(len(tokens), *weight.shape, device=weight.device)
+        for name, weight in base.weights.items()
+    }
     for _ in range(settings.inner_steps):
-        gradients = vmap(grad(divergence))(vmap(lambda m, d: _apply(base, m, d))(masks, delta), tokens, teacher)
+        gradients = vmap(grad(divergence))(
+            vmap(lambda m, d: _apply(base, m, d))(masks, delta), tokens, teacher
+        )
         delta = {name: delta[name] - settings.inner_learning_rate * gradients[name] for name in delta}
     return delta
 
@@ -202,7 +234,10 @@ def _apply(base: Split, mask: Float[Tensor, "units"], delta: Weights) -> Weights
     """W + m . Delta of one sample."""
     masks = split(mask, base.sites, base.vit)
     weights = base.weights
-    return {site.name: weights[site.name] + site.expand(masks[site.name]) * delta[site.name] for site in base.sites}
+    return {
+        site.name: weights[site.name] + site.expand(masks[site.name]) * delta[site.name]
+        for site in base.sites
+    }
 
 
 def _kl(base: Split, weights: Weights, token: Tensor, target: Tensor, temperature: float) -> Tensor:

@@ -1,0 +1,83 @@
+"""Reading configurations: strict YAML files laid over each other, and messages that name file, key and valid keys."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vitedit.config import Config
+from vitedit.errors import ConfigError
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays one configuration over another as Snakemake does: mappings merge, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = overlay(merged[key], value) if both else value
+    return merged
+
+
+def load(*paths: Path) -> Config:
+    """Reads configuration files, each laid over those before it.
+
+    Raises:
+        ConfigError: A file is missing or no YAML mapping, a key is unknown, a value has the wrong type or is impossible.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        merged = overlay(merged, _read(path))
+    return parse(merged, source=" + ".join(str(path) for path in paths))
+
+
+def parse(values: Mapping[str, Any], source: str) -> Config:
+    """Checks a configuration; `source` names it in error messages."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(source, detail) for detail in error.errors())) from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file. The project's own lie in config/.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{path}: a configuration is a mapping of keys to values, this is {type(values).__name__}."
+        )
+    return values
+
+
+def _explain(source: str, detail: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in detail["loc"]) or "configuration"
+    if detail["type"] == "extra_forbidden":
+        return f"{source}: unknown key '{place}'. Keys there: {', '.join(_siblings(detail['loc']))}."
+    given = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+    return f"{source}: {place}: {detail['msg']}{given}."
+
+
+def _siblings(location: Sequence[Any]) -> list[str]:
+    """Valid keys beside a wrong one, found by walking the classes along its location."""
+    section: Any = Config
+    for part in location[:-1]:
+        field = section.model_fields.get(part) if _is_section(section) else None
+        section = _section_of(field.annotation) if field is not None else section
+    return sorted(section.model_fields) if _is_section(section) else []
+
+
+def _section_of(annotation: Any) -> Any:
+    """The configuration class inside an annotation such as `X`, `X | None` or `dict[str, X]`."""
+    if _is_section(annotation):
+        return annotation
+    inner = [_section_of(part) for part in getattr(annotation, "__args__", ())]
+    return next((part for part in inner if _is_section(part)), None)
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
