@@ -43,7 +43,14 @@ def stage(monkeypatch):
         start: Path | None = None,
         device: torch.device,
     ) -> None:
-        got.update(config=config, backbone=backbone, artifact=artifact, log_table=log_table, start=start, device=device)
+        got.update(
+            config=config,
+            backbone=backbone,
+            artifact=artifact,
+            log_table=log_table,
+            start=start,
+            device=device,
+        )
         got["threads"] = torch.get_num_threads()
 
     monkeypatch.setattr(cli, "stage_function", lambda name: edit_groups)
@@ -53,8 +60,26 @@ def stage(monkeypatch):
 
 
 def test_flags_are_the_keyword_names_with_their_types(stage):
-    words = ["edit-groups", "--config", CONFIG, str(ROOT / "config/tiny.yaml"), "--backbone", "base", "--log-table", "a/b.parquet"]
-    words += ["--artifact", "hypernet=x/h.safetensors", "--artifact", "other=y=z", "--device", "cpu", "--threads", "3"]
+    words = [
+        "edit-groups",
+        "--config",
+        CONFIG,
+        str(ROOT / "config/tiny.yaml"),
+        "--backbone",
+        "base",
+        "--log-table",
+        "a/b.parquet",
+    ]
+    words += [
+        "--artifact",
+        "hypernet=x/h.safetensors",
+        "--artifact",
+        "other=y=z",
+        "--device",
+        "cpu",
+        "--threads",
+        "3",
+    ]
     assert cli.main(words) == 0
     assert stage["config"].run == "tiny" and stage["config"].seed == 0, "files are laid over each other"
     assert stage["artifact"] == {"hypernet": Path("x/h.safetensors"), "other": Path("y=z")}
@@ -83,7 +108,10 @@ def test_a_mistake_in_the_configuration_is_one_message_and_exit_code_2(stage, tm
 def test_wrong_hyper_parameters_stop_every_stage(stage, tmp_path, capsys):
     over = tmp_path / "over.yaml"
     over.write_text("editors: {ft: {sparsty: 0.5}}\n")
-    assert cli.main(["edit-groups", "--config", CONFIG, str(over), "--backbone", "base", "--log-table", "b"]) == 2
+    assert (
+        cli.main(["edit-groups", "--config", CONFIG, str(over), "--backbone", "base", "--log-table", "b"])
+        == 2
+    )
     assert "sparsty" in capsys.readouterr().err and not stage
 
 
@@ -97,7 +125,9 @@ def test_cuda_that_is_not_there_is_said(stage, monkeypatch, capsys):
 @pytest.mark.parametrize("pair", ["hypernet", "=x", "hypernet="])
 def test_malformed_artifact(stage, pair, capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["edit-groups", "--config", CONFIG, "--backbone", "b", "--log-table", "b", "--artifact", pair])
+        cli.main(
+            ["edit-groups", "--config", CONFIG, "--backbone", "b", "--log-table", "b", "--artifact", pair]
+        )
     assert stopped.value.code == 2 and "NAME=PATH" in capsys.readouterr().err
 
 
@@ -129,7 +159,11 @@ def test_light_commands_and_what_the_workflow_imports_leave_torch_alone():
 
 def test_timings_are_summed_by_stage(tmp_path):
     head = "s\th:m:s\tmax_rss\n"
-    for file, seconds in {"tabulate": 2.5, "edit_groups/base/ft/natural": 10.0, "edit_groups/base/ft/sketch": 30.25}.items():
+    for file, seconds in {
+        "tabulate": 2.5,
+        "edit_groups/base/ft/natural": 10.0,
+        "edit_groups/base/ft/sketch": 30.25,
+    }.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"{file}.tsv").write_text(f"{head}{seconds}\t0:00:01\t1.0\n")
     first, second = read_timings(tmp_path)

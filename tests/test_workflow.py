@@ -1,5 +1,6 @@
 """The workflow: what it plans, what it reruns, what it says when something is missing. Stages are replaced by a stand-in."""
 
+import ast
 import os
 import re
 import shutil
@@ -108,7 +109,8 @@ def stand_in(tmp_path):
     python = environment / "bin/python"
     python.symlink_to(Path(sys.executable).resolve())
     tables = " ".join(f"{name}.{suffix}" for name, suffixes in TABLES.items() for suffix in suffixes)
-    images = "train.zip natural.zip oil_painting.zip stage_light.zip val.zip renditions.zip sketch.zip natural_truth.csv classes.txt"
+    sets = ["train", "natural", "oil_painting", "stage_light", "val", "renditions", "sketch"]
+    images = " ".join([*(f"{name}.zip" for name in sets), "natural_truth.csv", "classes.txt"])
     drawn = "\n".join(f"  */{name}.ipynb) names='{' '.join(figures)}';;" for name, figures in FIGURES.items())
     script = f"""#!/usr/bin/env bash
 set -eu
@@ -140,8 +142,21 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
     everything = ["--", "all", "images", "models"]
     code, text = _snakemake(project, "--quiet", "rules", *everything, python=stand_in)
     assert code == 0, text
-    expected = {"build_benchmark": 1, "build_locality": 1, "search_layers": 1, "meta_train": 1, "edit_groups": 9}
-    expected |= {"specificity": 1, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "render_images": 1, "pretrain": 3}
+    expected = {
+        "build_benchmark": 1,
+        "build_locality": 1,
+        "search_layers": 1,
+        "meta_train": 1,
+        "edit_groups": 9,
+    }
+    expected |= {
+        "specificity": 1,
+        "tabulate": 1,
+        "notebook": len(FIGURES),
+        "page": 1,
+        "render_images": 1,
+        "pretrain": 3,
+    }
     expected |= {"all": 1, "images": 1, "models": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}
     effective = project / "results/embedded/config.yaml"
@@ -208,11 +223,18 @@ def test_new_data_count_and_a_checkout_does_not(tmp_path):
 
 
 def test_schema_is_in_step_with_the_code():
-    assert (ROOT / "workflow/schemas/config.schema.yaml").read_text() == cli.schema_text(), "run `vitedit schema`"
+    assert (ROOT / "workflow/schemas/config.schema.yaml").read_text() == cli.schema_text(), (
+        "vitedit schema > workflow/schemas/config.schema.yaml"
+    )
     schema = yaml.safe_load(cli.schema_text())
     sections = [schema, *(part for name, part in schema["$defs"].items() if name != "EditorConfig")]
     assert all(section["additionalProperties"] is False for section in sections)
-    undescribed = [key for section in sections for key, value in section["properties"].items() if "description" not in value]
+    undescribed = [
+        key
+        for section in sections
+        for key, value in section["properties"].items()
+        if "description" not in value
+    ]
     assert not undescribed
 
 
@@ -227,11 +249,35 @@ def test_configurations_are_valid_and_complete_comments(name):
             assert written[section].keys() == known[section].keys(), section
 
 
+def _commands():
+    """Stage -> its shell command, from the rule of the same name."""
+    files = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
+    rules = [rule for text in files for rule in re.split(r"^ *rule ?", text, flags=re.MULTILINE)[1:]]
+    shells = {
+        rule.partition(":")[0]: " ".join(re.findall('"(.*)"', rule.partition("shell:")[2])) for rule in rules
+    }
+    return {name or "notebook": shell for name, shell in shells.items() if shell}
+
+
 def test_every_rule_calls_the_subcommand_of_its_name():
-    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    named = re.findall(r'^ *rule ?(\w*):(?:(?!^ *rule\b).)*?"vitedit ([a-z-]+)', rules, re.MULTILINE | re.DOTALL)
-    called = {rule or "notebook": command for rule, command in named}
+    called = {rule: shell.split()[1] for rule, shell in _commands().items()}
     assert called == {command.replace("-", "_"): command for command in cli.STAGES}
+
+
+@pytest.mark.parametrize("stage", lineage.UPSTREAM)
+def test_a_rule_gives_the_flags_that_its_stage_takes(stage):
+    tree = ast.parse((ROOT / f"src/vitedit/stages/{stage}.py").read_text())
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == stage)
+    defaults = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    takes = {
+        argument.arg.replace("_", "-"): default is None
+        for argument, default in defaults
+        if argument.arg != "device"
+    }
+    given = set(re.findall("--([a-z-]+)", _commands()[stage])) - {"config", "threads"}
+    optional = {name for name, required in takes.items() if not required} | {"artifact"}
+    assert given <= takes.keys()
+    assert takes.keys() - given <= optional
 
 
 def test_conda_users_get_the_versions_of_the_lock():
@@ -260,7 +306,9 @@ CLUSTER = ["sbatch", "squeue", "sacct"]
         ([], ["--executor", "slurm"], None, None),
     ],
 )
-def test_the_default_profile_finds_slurm_and_counts_gpus_only_here(tools, words, executor, gpus, tmp_path, monkeypatch):
+def test_the_default_profile_finds_slurm_and_counts_gpus_only_here(
+    tools, words, executor, gpus, tmp_path, monkeypatch
+):
     for tool in tools:
         (tmp_path / tool).write_text("#!/bin/sh\n")
         (tmp_path / tool).chmod(0o755)

@@ -44,10 +44,11 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        temporary.chmod(0o644)  # safetensors writes files that only their owner may read
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(
-            f"{path}: could not be written ({error}). Nothing is left under that name; free space or fix the folder, then run again."
+            f"{path}: could not be written ({error}). Nothing is left there; free space or fix the folder, then run again."
         ) from error
     finally:
         with suppress(OSError):

@@ -48,7 +48,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns the exit code."""
     words = list(sys.argv[1:] if words is None else words)
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, force=True, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.INFO,
+        stream=sys.stderr,
+        force=True,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
         arguments = vars(_parser(words).parse_args(words))
@@ -61,7 +64,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; only the subcommand that is asked for imports its stage and gets its flags."""
-    parser = argparse.ArgumentParser(prog="vitedit", description="Edit a Vision Transformer from one image, stage by stage.")
+    parser = argparse.ArgumentParser(
+        prog="vitedit", description="Edit a Vision Transformer from one image, stage by stage."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     asked = next((word for word in words if not word.startswith("-")), "")
     for name, purpose in STAGES.items():
@@ -91,9 +96,20 @@ def schema_text() -> str:
 
 def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     """Flags of a stage from the keyword names of its function, and those that all stages share."""
-    command.add_argument("--config", type=Path, nargs="+", required=True, metavar="FILE", help="laid over each other, left to right")
-    command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one")
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of one operation (default: 1)")
+    command.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="laid over each other, left to right",
+    )
+    command.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one"
+    )
+    command.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="CPU threads of one operation (default: 1)"
+    )
     for parameter in inspect.signature(stage, eval_str=True).parameters.values():
         if parameter.name not in ("config", "device"):
             _add_flag(command, parameter)
@@ -108,7 +124,13 @@ def _add_flag(command: argparse.ArgumentParser, parameter: inspect.Parameter) ->
     if get_origin(kind) in (dict, Mapping):
         command.add_argument(flag, action=_Named, default={}, metavar="NAME=PATH", help="repeatable")
     else:
-        command.add_argument(flag, type=_single(kind), required=required, default=default, metavar=_single(kind).__name__.upper())
+        command.add_argument(
+            flag,
+            type=_single(kind),
+            required=required,
+            default=default,
+            metavar=_single(kind).__name__.upper(),
+        )
 
 
 def _single(kind: Any) -> type:
@@ -158,8 +180,12 @@ def _device(asked: str, held: ExitStack) -> Any:
         held.enter_context(lock)
     found = torch.cuda.is_available()
     if asked == "cuda" and not found:
-        raise ViteditError("--device cuda: no usable GPU. `--device cpu` runs without one; `nvidia-smi` shows what there is.")
-    log.info("device %s, %d threads", torch.cuda.get_device_name() if found else "cpu", torch.get_num_threads())
+        raise ViteditError(
+            "--device cuda: no usable GPU. `--device cpu` runs without one; `nvidia-smi` shows what there is."
+        )
+    log.info(
+        "device %s, %d threads", torch.cuda.get_device_name() if found else "cpu", torch.get_num_threads()
+    )
     return torch.device("cuda" if found else "cpu")
 
 

@@ -23,10 +23,14 @@ def visible_gpus() -> list[str]:
     return [str(index) for index in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
-def claim_gpu(folder: Path = Path(tempfile.gettempdir()), seconds_between: float = 5.0) -> IO[str] | None:
+def claim_gpu(folder: Path | None = None, seconds_between: float = 5.0) -> IO[str] | None:
     """Restricts this process to one GPU that no other process of ours uses; waits for one while all are taken.
 
     Snakemake counts GPUs but never says which one a job has. With a single visible GPU, or none, nothing is done.
+
+    Args:
+        folder: Where the locks lie; the machine's folder for temporary files by default.
+        seconds_between: Pause between two looks.
 
     Returns:
         The lock, held until it is closed or the process ends.
@@ -34,7 +38,7 @@ def claim_gpu(folder: Path = Path(tempfile.gettempdir()), seconds_between: float
     names = visible_gpus()
     if len(names) < 2:
         return None
-    while (lock := _free(names, folder)) is None:
+    while (lock := _free(names, folder or Path(tempfile.gettempdir()))) is None:
         log.info("all %d GPUs are taken by other jobs; waiting", len(names))
         time.sleep(seconds_between)
     return lock

@@ -30,7 +30,9 @@ def read_timings(folder: Path) -> list[Timing]:
     for file in sorted(folder.rglob("*.tsv")):
         stage = file.relative_to(folder).with_suffix("").parts[0]
         with file.open(newline="") as lines:
-            seconds.setdefault(stage, []).extend(float(row["s"]) for row in csv.DictReader(lines, delimiter="\t"))
+            seconds.setdefault(stage, []).extend(
+                float(row["s"]) for row in csv.DictReader(lines, delimiter="\t")
+            )
     if not seconds:
         raise ArtifactError(f"{folder}: no timings. They appear once `snakemake` has run stages of that run.")
     made = [Timing(stage, len(jobs), sum(jobs), max(jobs)) for stage, jobs in seconds.items()]
@@ -42,4 +44,6 @@ def as_text(timings: list[Timing]) -> str:
     rows = [("stage", "jobs", "seconds", "longest")]
     rows += [(t.stage, str(t.jobs), f"{t.seconds:.1f}", f"{t.longest:.1f}") for t in timings]
     rows += [("sum", str(sum(t.jobs for t in timings)), f"{sum(t.seconds for t in timings):.1f}", "")]
-    return "\n".join(f"{stage:<16}{jobs:>6}{seconds:>10}{longest:>10}".rstrip() for stage, jobs, seconds, longest in rows)
+    return "\n".join(
+        f"{stage:<16}{jobs:>6}{seconds:>10}{longest:>10}".rstrip() for stage, jobs, seconds, longest in rows
+    )

@@ -7,13 +7,15 @@ from typing import Any
 
 import nbformat
 import pandas as pd
+import PIL.Image
 import pytest
 import synthetic
 from IPython.display import Image
+from matplotlib.figure import Figure
 
 from vitedit.config import Config
 from vitedit.errors import ArtifactError
-from vitedit.figures import FIGURES
+from vitedit.figures import FIGURES, style
 from vitedit.figures.captions import CAPTIONS
 from vitedit.stages.notebook import notebook, render
 
@@ -51,7 +53,9 @@ def test_source_is_clean(path: Path) -> None:
     saved = re.findall(r'save\(.*?, figures, "(\w+)"\)', "\n".join(cell.source for cell in code))
     assert tuple(saved) == FIGURES[path.stem]
     prose = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
-    assert not re.search(r"\d\s?%(?! (bootstrap|interval))", prose.replace("95 %", ""))  # measured numbers are computed
+    assert not re.search(
+        r"\d\s?%(?! (bootstrap|interval))", prose.replace("95 %", "")
+    )  # measured numbers are computed
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
@@ -80,19 +84,35 @@ def run_cells(path: Path, tables: Path, figures: Path) -> list[Any]:
     return shown
 
 
+def save_blank(figure: Figure, folder: str, name: str) -> Path:
+    """Stands in for `style.save`, whose rendering is slow and tested elsewhere."""
+    path = Path(folder) / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    PIL.Image.new("RGB", (4, 4)).save(path)
+    return path
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-def test_cells_run_and_save_their_figures(path: Path, tmp_path: Path, tables: Tables) -> None:
+def test_cells_run_and_save_their_figures(
+    path: Path, tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "save", save_blank)
     synthetic.write(tmp_path / "tables", tables)
     shown = run_cells(path, tmp_path / "tables", tmp_path / "figures")
-    made = {file.name for file in (tmp_path / "figures").iterdir()}
-    assert made == {f"{name}.{ending}" for name in FIGURES[path.stem] for ending in ("png", "pdf")}
+    assert {file.stem for file in (tmp_path / "figures").iterdir()} == set(FIGURES[path.stem])
     pictures = [value for value in shown if isinstance(value, Image)]
     assert [picture.alt for picture in pictures] == [CAPTIONS[name][1] for name in FIGURES[path.stem]]
 
 
 def small_notebook(path: Path, last: str) -> Path:
-    cells = [nbformat.v4.new_code_cell('tables = "none"\nfigures = "none"', metadata={"tags": ["parameters"]})]
-    cells += [nbformat.v4.new_markdown_cell("# Small"), nbformat.v4.new_code_cell("print(tables)"), nbformat.v4.new_code_cell(last)]
+    cells = [
+        nbformat.v4.new_code_cell('tables = "none"\nfigures = "none"', metadata={"tags": ["parameters"]})
+    ]
+    cells += [
+        nbformat.v4.new_markdown_cell("# Small"),
+        nbformat.v4.new_code_cell("print(tables)"),
+        nbformat.v4.new_code_cell(last),
+    ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
 
@@ -100,10 +120,19 @@ def small_notebook(path: Path, last: str) -> Path:
 def test_stage_executes_and_renders(tmp_path: Path) -> None:
     source = small_notebook(tmp_path / "small.ipynb", "f'figures: {figures}'")
     made, html = tmp_path / "out" / "small.ipynb", tmp_path / "out" / "small.html"
-    notebook(config(tmp_path), notebook=source, tables=Path("my/tables"), output=made, html=html, figures=Path("my/figures"))
+    notebook(
+        config(tmp_path),
+        notebook=source,
+        tables=Path("my/tables"),
+        output=made,
+        html=html,
+        figures=Path("my/figures"),
+    )
     text = html.read_text()
     assert "my/tables" in text and "figures: my/figures" in text
-    assert str(tmp_path) not in made.read_text() and not re.findall(r'(?:src|href)="https?://|import\("https?:', text)
+    assert str(tmp_path) not in made.read_text() and not re.findall(
+        r'(?:src|href)="https?://|import\("https?:', text
+    )
     assert "papermill" not in json.loads(made.read_text())["metadata"]
     assert sorted(path.name for path in made.parent.iterdir()) == ["small.html", "small.ipynb"]
 
@@ -112,7 +141,9 @@ def test_failing_cell_leaves_no_output(tmp_path: Path) -> None:
     source = small_notebook(tmp_path / "small.ipynb", "{}['absent']")
     made, html = tmp_path / "out" / "small.ipynb", tmp_path / "out" / "small.html"
     with pytest.raises(ArtifactError, match=r"small\.ipynb: cell 4 failed with KeyError: 'absent'"):
-        notebook(config(tmp_path), notebook=source, tables=Path("t"), output=made, html=html, figures=Path("f"))
+        notebook(
+            config(tmp_path), notebook=source, tables=Path("t"), output=made, html=html, figures=Path("f")
+        )
     assert not made.exists() and not html.exists()
     kept = tmp_path / "logs" / "notebook" / "small.failed.ipynb"
     assert "absent" in kept.read_text() and "KeyError" in render(kept, "small")

@@ -57,8 +57,14 @@ def test_page_is_whole_and_offline(tmp_path: Path, tables: Tables) -> None:
     found = Links()
     found.feed(text)
     assert found.open == []
-    assert [picture["alt"] for picture in found.pictures] == [CAPTIONS[name][1] for names in FIGURES.values() for name in names]
-    assert not [link for link in found.links if re.match(r"\w+:|//|/", link) and not link.startswith("data:image/png;base64,")]
+    assert [picture["alt"] for picture in found.pictures] == [
+        CAPTIONS[name][1] for names in FIGURES.values() for name in names
+    ]
+    assert not [
+        link
+        for link in found.links
+        if re.match(r"\w+:|//|/", link) and not link.startswith("data:image/png;base64,")
+    ]
     targets = {link for link in found.links if not link.startswith(("data:", "#"))}
     assert targets == {
         *(f"tables/{name}.{ending}" for name, endings in TABLES.items() for ending in endings),
@@ -72,7 +78,10 @@ def test_numbers_are_those_of_the_tables(tmp_path: Path, tables: Tables) -> None
     text = written(tmp_path, tables)
     row = tables["curves"].query("subset == 'all' and method == 'hypernet' and value == 0.95").iloc[0]
     for name in ("sr", "gr", "lr"):
-        assert f"<b>{100 * row[name]:.1f} %</b> <span>[{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]</span>" in text
+        assert (
+            f"<b>{100 * row[name]:.1f} %</b> <span>[{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]</span>"
+            in text
+        )
     changed = tables | {"curves": tables["curves"].assign(gr=0.1234)}
     assert "<b>12.3 %</b>" in written(tmp_path, changed)
 
@@ -87,7 +96,9 @@ def test_names_are_escaped(tmp_path: Path, tables: Tables) -> None:
 def test_missing_figure_and_table_are_named(tmp_path: Path, tables: Tables) -> None:
     written(tmp_path, tables)
     (tmp_path / "figures" / "fig2_layers.png").unlink()
-    with pytest.raises(ArtifactError, match=r"fig2_layers\.png: no such figure\. The notebook 02_layer_search"):
+    with pytest.raises(
+        ArtifactError, match=r"fig2_layers\.png: no such figure\. The notebook 02_layer_search"
+    ):
         page(CONFIG, output=tmp_path / "index.html")
     (tmp_path / "tables" / "curves.parquet").unlink()
     with pytest.raises(ArtifactError, match=r"curves\.parquet: no such table"):

@@ -21,7 +21,7 @@ def test_one_score_for_every_hidden_unit_of_every_site(network, split, images):
 
 
 def test_size_at_the_papers_shape():
-    """In the published network a block has 3,546,624 weights, the whole network with 3 blocks and the dead parameter 24,837,120."""
+    """The published network: 3,546,624 weights a block; 24,837,120 with 3 blocks and the dead parameter."""
     network = Hypernet(
         768, {f"blocks.{b}.mlp.fc{i}.weight": 3072 for b in (7, 8, 9) for i in (1, 2)}, blocks=3, heads=6
     )

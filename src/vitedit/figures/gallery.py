@@ -181,7 +181,7 @@ def _bars(axis: Axes, part: pd.DataFrame, colour: str, most: int) -> None:
     """A bar a group; bars are as thick in a panel of few groups as in one of `most`."""
     places = np.arange(len(part))
     titles = [
-        group_title(true, taken, 34)
+        group_title(true, taken, 38)
         for true, taken in zip(part["label_name"], part["predicted_name"], strict=True)
     ]
     axis.barh(places, part["images"], color=(colour, _PALE), lw=0)

@@ -1,6 +1,6 @@
 """Labels beside points, placed so that they cover neither points nor each other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -47,7 +47,7 @@ def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.nd
             taken.append(_settle_label(label, axis, taken))
 
 
-def _settle_label(label: Annotation, axis: Axes, taken: list[BboxBase]) -> Bbox:
+def _settle_label(label: Annotation, axis: Axes, taken: Sequence[BboxBase]) -> Bbox:
     """Puts a label at its best spot; the box that it takes in pixels."""
     size = label.get_window_extent()
     middle = axis.transData.transform(label.xy)
@@ -62,13 +62,13 @@ def _settle_label(label: Annotation, axis: Axes, taken: list[BboxBase]) -> Bbox:
 
     best = min(_SPOTS, key=lambda spot: _cost(box(spot), taken, axis.bbox) + spot[2] / 4)
     across, up, _ = best
-    label.set_position((across, up))
-    label.set_ha("left" if across > 0.1 else "right" if across < -0.1 else "center")
-    label.set_va("bottom" if up > 0.1 else "top" if up < -0.1 else "center")
+    ha = "left" if across > 0.1 else "right" if across < -0.1 else "center"
+    va = "bottom" if up > 0.1 else "top" if up < -0.1 else "center"
+    label.set(position=(across, up), ha=ha, va=va)
     return box(best)
 
 
-def _cost(box: Bbox, taken: list[BboxBase], frame: BboxBase) -> float:
+def _cost(box: Bbox, taken: Sequence[BboxBase], frame: BboxBase) -> float:
     """Covered area in square pixels, and what sticks out of the frame threefold."""
     shared = [Bbox.intersection(box, other) for other in taken]
     covered = sum(part.width * part.height for part in shared if part is not None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vitedit.data.images import ImageSet
 from vitedit.errors import ImageError
@@ -25,9 +25,9 @@ Names = Callable[[int], str]
 
 
 def thumbnail(picture: Image.Image) -> bytes:
-    """PNG of the picture, its longer side at most 112 pixels (smaller ones keep theirs)."""
-    small = picture.convert("RGB")
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    """PNG of the picture's central square, as models see it, at most 112 pixels wide; nothing is enlarged."""
+    side = min(SIDE, *picture.size)
+    small = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
     with io.BytesIO() as buffer:
         small.save(buffer, format="PNG", optimize=True)
         return buffer.getvalue()

@@ -6,17 +6,18 @@ or a measurement then runs the *suffix* only.
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -38,7 +39,9 @@ def build_vit(config: ModelConfig) -> VisionTransformer:
         ConfigError: timm has no such model, refuses an argument, or the model is no plain ViT that can be edited.
     """
     try:
-        model = timm.create_model(config.name, pretrained=False, **(config.architecture or {}))
+        model = timm.create_model(
+            config.name, pretrained=False, **cast("dict[str, Any]", config.architecture or {})
+        )
     except (RuntimeError, TypeError) as error:
         raise ConfigError(
             f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}"
@@ -60,8 +63,8 @@ def load_vit(config: ModelConfig, checkpoint: Path, device: torch.device) -> Vis
     """
     model = build_vit(config)
     _fill(model, read_weights(checkpoint), checkpoint, config)
-    for block in model.blocks:
-        block.attn.fused_attn = False
+    for block in blocks_of(model):
+        cast("Any", block.attn).fused_attn = False
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -116,21 +119,26 @@ class Suffix(nn.Module):
         """Runs the remaining blocks, the final norm and the head."""
         block, part = self.point
         if part == 1:
-            tokens = ffn_half(self.vit.blocks[block], tokens)
-        for later in self.vit.blocks[block + part :]:
+            tokens = ffn_half(blocks_of(self.vit)[block], tokens)
+        for later in blocks_of(self.vit)[block + part :]:
             tokens = later(tokens)
         return self.vit.forward_head(self.vit.norm(tokens))
 
 
+def blocks_of(vit: VisionTransformer) -> Sequence[Block]:
+    """The transformer blocks, typed."""
+    return cast("Sequence[Block]", vit.blocks)
+
+
 def attention_half(
-    block: nn.Module, tokens: Float[Tensor, "images tokens width"]
+    block: Block, tokens: Float[Tensor, "images tokens width"]
 ) -> Float[Tensor, "images tokens width"]:
     """First half of a pre-norm block: x + attn(norm(x))."""
     return tokens + block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
 
 
 def ffn_half(
-    block: nn.Module, tokens: Float[Tensor, "images tokens width"]
+    block: Block, tokens: Float[Tensor, "images tokens width"]
 ) -> Float[Tensor, "images tokens width"]:
     """Second half of a pre-norm block: x + mlp(norm(x))."""
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
@@ -163,16 +171,16 @@ class Split:
     @property
     def device(self) -> torch.device:
         """Where the model lies."""
-        return self.vit.head.weight.device
+        return next(self.vit.parameters()).device
 
     @torch.no_grad()
     def prefix(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images tokens width"]:
         """Tokens that enter the first site's half block."""
         vit, (block, part) = self.vit, self.point
         tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images.to(self.device)))))
-        for earlier in vit.blocks[:block]:
+        for earlier in blocks_of(vit)[:block]:
             tokens = earlier(tokens)
-        return attention_half(vit.blocks[block], tokens) if part == 1 else tokens
+        return attention_half(blocks_of(vit)[block], tokens) if part == 1 else tokens
 
     def prefix_samples(
         self, images: Float[Tensor, "edits samples 3 side side"]

@@ -42,7 +42,7 @@ def pareto_front(gr: Float[np.ndarray, "runs"], lr: Float[np.ndarray, "runs"]) -
     """True where no other run is at least as good in both rates and better in one."""
     as_good = (gr[None, :] >= gr[:, None]) & (lr[None, :] >= lr[:, None])
     better = (gr[None, :] > gr[:, None]) | (lr[None, :] > lr[:, None])
-    return ~(as_good & better).any(axis=1)
+    return np.logical_not((as_good & better).any(axis=1))
 
 
 def choose(rows: pd.DataFrame) -> Run:

@@ -1,0 +1,199 @@
+"""Thumbnails and the whole `tabulate` stage on a run of two groups."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vitedit.artifacts import load_table, provenance, save_json, save_table
+from vitedit.config import Config
+from vitedit.config_files import load, overlay, parse
+from vitedit.data.images import open_images
+from vitedit.errors import ArtifactError, ImageError
+from vitedit.figures import TABLES
+from vitedit.lineage import depends
+from vitedit.measure.gallery import gallery, thumbnail
+from vitedit.stages.tabulate import class_names, tabulate
+
+ROOT = Path(__file__).parents[2]
+
+
+def picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (8, 6)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The embedded run's configuration on folders of a few pictures, with one method."""
+    monkeypatch.chdir(tmp_path)
+    for at in range(4):
+        picture(Path(f"images/natural/{at}.png"), (60 * at, 0, 0))
+        for name in ("arrow", "n01440764"):
+            picture(Path(f"images/train/{name}/{at}.png"), (0, 60 * at, 0), (300, 150))
+    Path("classes.txt").write_text("arrow\nn01440764 star_fish, sea star\n")
+    folders = {
+        name: {"path": f"images/{name}", "folder": "", "labels": labels}
+        for name, labels in (("natural", "none"), ("train", "folder"))
+    }
+    changes = {
+        "classes": "classes.txt",
+        "images": folders,
+        "benchmark": {"styles": []},
+        "locality": {"sources": ["train"]},
+    }
+    base = load(ROOT / "config" / "config.yaml").model_dump(mode="json")
+    base["images"], base["editors"] = {}, {"ft": {}}
+    return parse(overlay(base, changes), "test")
+
+
+MANIFEST = pd.DataFrame(
+    {
+        "subset": "natural",
+        "group": ["0_1", "0_1", "0_1", "1_0"],
+        "images": "natural",
+        "file": [f"{at}.png" for at in range(4)],
+    }
+    | {
+        "label": [0, 0, 0, 1],
+        "predicted": [1, 1, 1, 0],
+        "confidence": 0.9,
+        "confidence_stronger": 0.9,
+        "is_edit": [False, True, True, True],
+    }
+)
+NEAR = pd.DataFrame(
+    {"images": ["train"], "file": ["n01440764/3.png"], "label": [1], "predicted": [1], "gap": [0.01]}
+)
+
+
+def write_run(config: Config) -> None:
+    """What the stages before leave behind."""
+    folder = config.results / "base"
+
+    def made(stage: str, method: str = "") -> dict:
+        return provenance(stage, depends(config, stage, backbone="base", method=method))
+
+    save_table(folder / "benchmark.parquet", MANIFEST, made("build_benchmark"))
+    save_table(folder / "locality.parquet", NEAR, made("build_locality"))
+    search = pd.DataFrame(
+        {
+            "part": "mlp",
+            "first": 7,
+            "last": 9,
+            "edit": [0, 1],
+            "file": "f",
+            "sr": True,
+            "gr": [0.2, 0.4],
+            "lr": 0.9,
+            "steps": 3,
+        }
+    )
+    save_table(folder / "layers.parquet", search, made("search_layers"))
+    save_json(
+        folder / "layers.json",
+        {"part": "mlp", "blocks": [7, 8, 9], "sites": [], "by": "search"},
+        made("search_layers"),
+    )
+    log = pd.DataFrame(
+        {"iteration": [0], "phase": "search", "kl": 0.1, "sparsity_searched": 0.5, "sparsity_predicted": 0.5}
+    )
+    save_table(
+        folder / "hypernet_log.parquet", log.assign(regression_loss=0.6, seconds=1.0), made("meta_train")
+    )
+    pairs = pd.DataFrame(
+        {
+            "group_a": ["0_1", "0_1"],
+            "group_b": ["0_1", "1_0"],
+            "edit_a": 0,
+            "edit_b": [1, 2],
+            "file_a": "a",
+            "file_b": "b",
+        }
+    )
+    save_table(folder / "specificity.parquet", pairs.assign(iou=[0.6, 0.2]), made("specificity"))
+    edits = pd.DataFrame(
+        {
+            "run": "embedded",
+            "backbone": "base",
+            "method": "ft",
+            "setting": "",
+            "knob": "",
+            "value": [np.nan] * 3,
+        }
+    )
+    edits = edits.assign(
+        subset="natural",
+        group=["0_1", "0_1", "1_0"],
+        edit=0,
+        file="f",
+        label=0,
+        predicted=1,
+        sr=True,
+        gr=[0.5, 1.0, np.nan],
+    )
+    edits = edits.assign(
+        gr_ref=0.4, lr=0.9, steps=9, loss=0.0, seconds=1.0, fraction=0.2, norm=1.0, seed=0, status="converged"
+    )
+    save_table(folder / "edits" / "ft" / "natural.parquet", edits, made("edit_groups", "ft"))
+
+
+def test_stage_writes_every_table(config: Config, tmp_path: Path) -> None:
+    write_run(config)
+    Path("truth.csv").write_text("file,label\n0.png,0\n1.png,0\n2.png,1\n3.png,1\n")
+    tabulate(config, output=tmp_path / "tables", truth=Path("truth.csv"))
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {
+        f"{n}.{ending}" for n, ends in TABLES.items() for ending in ends
+    }
+    tables = {name: load_table(tmp_path / "tables" / f"{name}.parquet") for name in TABLES}
+    assert all("backbone" in table for table in tables.values())
+    assert tables["curves"].query("subset == 'all'")["gr"].item() == 0.75
+    assert tables["groups"][["label_name", "predicted_name", "images", "edits"]].to_numpy().tolist() == [
+        ["arrow", "star fish", 3, 2],
+        ["star fish", "arrow", 1, 1],
+    ]
+    assert tables["groups"]["label_correct"].tolist() == pytest.approx([2 / 3, 1])
+    assert tables["layers"][["name", "on_front", "chosen"]].to_numpy().tolist() == [["FFN 8-10", True, True]]
+    assert tables["overlap"]["within"].item() == 0.6
+    text = dict.fromkeys(("setting", "knob"), str)
+    read = pd.read_csv(tmp_path / "tables" / "edits.csv", dtype=text).fillna(dict.fromkeys(text, ""))
+    pd.testing.assert_frame_equal(read, tables["edits"], check_dtype=False)
+
+
+def test_stage_refuses_another_configuration(config: Config, tmp_path: Path) -> None:
+    write_run(config)
+    other = config.model_copy(update={"descent": config.descent.model_copy(update={"max_steps": 3})})
+    with pytest.raises(ArtifactError, match="descent.max_steps: made with 100, configuration says 3"):
+        tabulate(other, output=tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def red(png: bytes) -> int:
+    with Image.open(io.BytesIO(png)) as image:
+        pixel = image.getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    return int(pixel[0])
+
+
+def test_gallery_shows_the_right_pictures(config: Config) -> None:
+    sets = {name: open_images(name, images) for name, images in config.images.items()}
+    table = gallery(MANIFEST, NEAR, sets, "train", class_names(config))
+    group = table[table["group"] == "0_1"]
+    assert group["role"].tolist() == ["edit", "neighbour", "neighbour", *["pretraining"] * 6]
+    assert [red(png) for png in group["png"][:3]] == [60, 0, 120]  # the first edit sample is the second image
+    assert group["label_name"].tolist() == ["arrow"] * 6 + ["star fish"] * 3
+    assert table.iloc[-1][["role", "label_name"]].tolist() == ["locality", "star fish"]
+    with pytest.raises(ImageError, match="gone.png: not in the image set 'natural'"):
+        gallery(MANIFEST.assign(file="gone.png"), NEAR, sets, "train", class_names(config))
+
+
+def test_thumbnails_are_central_squares_and_never_grow() -> None:
+    wide = Image.new("L", (300, 150), 255)
+    wide.paste(0, (0, 0, 70, 150))
+    for picture_, side in ((wide, 112), (Image.new("L", (8, 6), 255), 6)):
+        with Image.open(io.BytesIO(thumbnail(picture_))) as image:
+            assert image.size == (side, side) and image.mode == "RGB"
+            assert image.getextrema() == ((255, 255),) * 3
