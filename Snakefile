@@ -61,3 +61,6 @@ rule all:
         notebooks=rules.notebooks.input,
         figures=rules.figures.input,
         tables=rules.tables.input,
+        accuracy=(
+            rules.measure_world.output if set(CONFIG.backbones) & set(TRAINED_HERE) else []
+        ),

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 STAGES = {
     "render-images": "renders every image set of the embedded world",
     "pretrain": "trains one model of the embedded world",
+    "measure-world": "measures the embedded world's models on fresh images",
     "build-benchmark": "finds groups of images on which a backbone fails in the same way",
     "build-locality": "finds images that a backbone only just gets right",
     "search-layers": "searches the run of layers where edits generalize and stay local",
@@ -154,26 +155,26 @@ def _run(stage: Stage, arguments: dict[str, Any]) -> None:
     """Checks the configuration, settles device and threads, and runs the stage."""
     config = load(*arguments.pop("config"))
     asked, threads = arguments.pop("device"), arguments.pop("threads")
+    with ExitStack() as held:
+        if "device" in inspect.signature(stage).parameters:
+            arguments["device"] = _prepare(config, asked, threads, held)
+        stage(config, **arguments)
+
+
+def _prepare(config: Config, asked: str, threads: int, held: ExitStack) -> Any:
+    """Checks every method's settings before a model is run, and returns the torch device to run it on.
+
+    A GPU is ours alone as long as `held` is open. Stages without a model are spared the seconds that torch and timm take.
+
+    Raises:
+        ViteditError: A setting is impossible, or `cuda` is asked for and there is none.
+    """
     import torch
 
     from vitedit import editors
 
     editors.check(config)
     torch.set_num_threads(threads)
-    with ExitStack() as held:
-        if "device" in inspect.signature(stage).parameters:
-            arguments["device"] = _device(asked, held)
-        stage(config, **arguments)
-
-
-def _device(asked: str, held: ExitStack) -> Any:
-    """The torch device; a GPU is ours alone as long as `held` is open.
-
-    Raises:
-        ViteditError: `cuda` is asked for and there is none.
-    """
-    import torch
-
     if asked == "cpu":
         os.environ[VISIBLE] = ""
     elif (lock := claim_gpu()) is not None:
@@ -183,9 +184,7 @@ def _device(asked: str, held: ExitStack) -> Any:
         raise ViteditError(
             "--device cuda: no usable GPU. `--device cpu` runs without one; `nvidia-smi` shows what there is."
         )
-    log.info(
-        "device %s, %d threads", torch.cuda.get_device_name() if found else "cpu", torch.get_num_threads()
-    )
+    log.info("device %s, %d threads", torch.cuda.get_device_name() if found else "cpu", threads)
     return torch.device("cuda" if found else "cpu")
 
 

@@ -296,7 +296,7 @@ class Config(Section):
     seed: int = 0
     """Seed of everything random."""
     use_released: bool = True
-    """Take the released checkpoints; false takes those that `snakemake pretrain` made in this run."""
+    """Take the released checkpoints; false takes those that `snakemake models` made in this run."""
     classes: File | None = None
     """Text file with one class name a line, in the order of the indices; null names classes by index or class folder."""
     backbones: list[Name]

@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).parent
 UPSTREAM: dict[str, tuple[str, ...]] = {
     "render_images": (),
     "pretrain": (),
+    "measure_world": (),
     "build_benchmark": (),
     "build_locality": (),
     "search_layers": ("build_benchmark", "build_locality"),
@@ -75,6 +76,8 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
     match stage:
         case "pretrain":
             return _models(config, [model], pretrain=True) | {"seed": config.seed}
+        case "measure_world":
+            return _models(config, [name for name, model in config.models.items() if model.pretrain]) | _plain(config, "seed")
         case "build_benchmark":
             models = [backbone, *([benchmark.stronger] if benchmark.stronger else [])]
             return (

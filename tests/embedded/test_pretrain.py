@@ -191,7 +191,8 @@ def test_evaluation_counts_right_classes_and_right_shapes(monkeypatch):
         return Pictures(images, labels, labels)
 
     monkeypatch.setattr(evaluate, "render_range", labelled)
-    rows = evaluate_world(ReadsPixel(), 3, 40)
+    rows = evaluate_world({"reader": ReadsPixel()}, 3, 40)
+    assert {row.model for row in rows} == {"reader"}
     assert [(row.style, row.contexts) for row in rows[:3]] == [
         ("plain", "typical"),
         ("plain", "others"),

@@ -45,6 +45,7 @@ RENDERED = [
     "sketch",
 ]
 TRAINED_HERE = [name for name, model in CONFIG.models.items() if model.pretrain]
+WORLD_WEIGHTS = [str(CONFIG.checkpoint(name)) for name in TRAINED_HERE]
 STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 
 _groups, _boundary = [

@@ -52,7 +52,7 @@ rule pretrain:
         "<benchmarks>/pretrain/{model}.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
@@ -68,8 +68,40 @@ rule pretrain:
     message:
         "Pre-training {wildcards.model}"
     shell:
-        "vitedit pretrain --config {params.config} --threads 2 --model {wildcards.model} {params.start}"
+        "vitedit pretrain --config {params.config} --threads {threads} --model {wildcards.model} {params.start}"
         " --state {params.state} --output {output.checkpoint} &> {log}"
+
+
+rule measure_world:
+    """Accuracy of the embedded world's models on fresh images."""
+    input:
+        given=ancient(
+            [file for file in WORLD_WEIGHTS if not file.startswith(RESULTS)]
+        ),
+        weights=[file for file in WORLD_WEIGHTS if file.startswith(RESULTS)],
+    output:
+        table="<results>/accuracy.parquet",
+        text="<results>/accuracy.csv",
+    log:
+        "<logs>/measure_world.log",
+    benchmark:
+        "<benchmarks>/measure_world.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        depends=depends("measure_world"),
+        code=lineage.code("measure_world"),
+        data=lineage.data_version(*WORLD_WEIGHTS),
+    message:
+        "Accuracy of the embedded world's models"
+    shell:
+        "vitedit measure-world --config {params.config} --threads {threads} --output {output.table} &> {log}"
 
 
 rule build_benchmark:

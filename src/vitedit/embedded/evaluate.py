@@ -1,5 +1,6 @@
 """Accuracies of a model of the embedded world on fresh pictures, for the README and the model cards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ BATCH = 256
 class Accuracy:
     """Accuracy on one kind of picture; `contexts` is "typical", "others" (uniform over the other seven) or "balanced"."""
 
+    model: str
     style: str
     contexts: str
     images: int
@@ -36,19 +38,23 @@ def predict(model: nn.Module, pictures: Pictures) -> np.ndarray:
     return np.concatenate([model(normalise(part, device)).argmax(1).cpu().numpy() for part in parts])
 
 
-def evaluate_world(model: nn.Module, seed: int, n: int) -> list[Accuracy]:
-    """Accuracy on `n` fresh pictures of each kind: plain in typical, other and balanced contexts, then every other style."""
+def evaluate_world(models: Mapping[str, nn.Module], seed: int, n: int) -> list[Accuracy]:
+    """Accuracies on `n` fresh pictures of each kind: plain in typical, other and balanced contexts, then every other style.
+
+    Every model sees the same pictures.
+    """
     shares = {"typical": 1.0, "others": 0.0, "balanced": BALANCED}
     kinds = [("plain", contexts) for contexts in shares]
     kinds += [(style, "balanced") for style in STYLES if style != "plain"]
-    return [_accuracy(model, seed, n, style, contexts, shares[contexts]) for style, contexts in kinds]
+    rows = []
+    for style, contexts in kinds:
+        pictures = render_range(seed, "evaluate", 0, n, shares[contexts], style)
+        rows += [_accuracy(name, model, pictures, style, contexts) for name, model in models.items()]
+    return rows
 
 
-def _accuracy(model: nn.Module, seed: int, n: int, style: str, contexts: str, share: float) -> Accuracy:
-    pictures = render_range(seed, "evaluate", 0, n, share, style)
-    predicted = predict(model, pictures)
-    right = predicted == pictures.labels
-    right_shape = predicted // len(TEXTURES) == pictures.labels // len(
-        TEXTURES
-    )  # CLASSES lists textures of a shape together
-    return Accuracy(style, contexts, n, float(right.mean()), float(right_shape.mean()))
+def _accuracy(name: str, model: nn.Module, pictures: Pictures, style: str, contexts: str) -> Accuracy:
+    predicted, labels = predict(model, pictures), pictures.labels
+    # CLASSES lists the textures of a shape one after the other
+    right_shape = predicted // len(TEXTURES) == labels // len(TEXTURES)
+    return Accuracy(name, style, contexts, len(labels), float((predicted == labels).mean()), float(right_shape.mean()))

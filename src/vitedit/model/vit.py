@@ -76,7 +76,7 @@ def read_weights(path: Path) -> Weights:
     """
     if not Path(path).is_file():
         raise ArtifactError(
-            f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake pretrain`."
+            f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake models`."
         )
     try:
         if path.suffix == ".safetensors":
