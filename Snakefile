@@ -61,6 +61,4 @@ rule all:
         notebooks=rules.notebooks.input,
         figures=rules.figures.input,
         tables=rules.tables.input,
-        accuracy=(
-            rules.measure_world.output if set(CONFIG.backbones) & set(TRAINED_HERE) else []
-        ),
+        accuracy=(rules.measure_world.output if set(CONFIG.backbones) & set(TRAINED_HERE) else []),

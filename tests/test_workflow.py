@@ -120,6 +120,7 @@ while [ $# -gt 0 ]; do case $1 in --*) key=${{1#--}}; flag[$key]=;; *) flag[$key
 [ -s "${{flag[config]}}" ]
 make_file() {{ mkdir -p "$(dirname "$1")"; echo "$stage" > "$1"; }}
 case $stage in
+measure-world) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parquet}}.csv";;
 search-layers) make_file "${{flag[rows]}}"; make_file "${{flag[choice]}}";;
 render-images) for name in {images}; do make_file "${{flag[output]}}/$name"; done;;
 tabulate) for name in {tables}; do make_file "${{flag[output]}}/$name"; done;;
@@ -157,7 +158,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "render_images": 1,
         "pretrain": 3,
     }
-    expected |= {"all": 1, "images": 1, "models": 1}
+    expected |= {"measure_world": 1, "all": 1, "images": 1, "models": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}
     effective = project / "results/embedded/config.yaml"
     assert load(effective) == config, "what the stages read is the merged configuration"

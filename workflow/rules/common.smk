@@ -20,13 +20,9 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = str(CONFIG.results)
-EFFECTIVE = (
-    f"{RESULTS}/config.yaml"  # the merged configuration, which every stage reads
-)
+EFFECTIVE = f"{RESULTS}/config.yaml"  # the merged configuration, which every stage reads
 TABLE_FILES = [
-    f"{RESULTS}/tables/{table}.{suffix}"
-    for table, suffixes in TABLES.items()
-    for suffix in suffixes
+    f"{RESULTS}/tables/{table}.{suffix}" for table, suffixes in TABLES.items() for suffix in suffixes
 ]
 PARQUET_FILES = [file for file in TABLE_FILES if file.endswith(".parquet")]
 FIGURE_FILES = [
@@ -81,26 +77,16 @@ def write_effective_config():
         temporary.write_text(text)
         os.replace(temporary, path)
     where = "here" if workflow.local_exec else "as cluster jobs"
-    logger.info(
-        f"Run '{CONFIG.run}' {where}; results: {RESULTS}/, configuration: {EFFECTIVE}"
-    )
+    logger.info(f"Run '{CONFIG.run}' {where}; results: {RESULTS}/, configuration: {EFFECTIVE}")
 
 
 def files_given(stage, backbone):
     """Paths from outside the run that a stage reads: released weights, image sets, tables of labels, names of classes."""
-    models = (
-        [backbone, *(STRONGER if stage == "build_benchmark" else [])]
-        if backbone
-        else []
-    )
+    models = [backbone, *(STRONGER if stage == "build_benchmark" else [])] if backbone else []
     sets = [CONFIG.images[name] for name in dict.fromkeys(IMAGE_SETS[stage])]
     files = [CONFIG.checkpoint(name) for name in models]
     files += [file for images in sets for file in (images.path, images.csv)]
-    files = [
-        file
-        for file in [*files, CONFIG.classes]
-        if file and not file.is_relative_to(RESULTS)
-    ]
+    files = [file for file in [*files, CONFIG.classes] if file and not file.is_relative_to(RESULTS)]
     return list(dict.fromkeys(map(str, files)))
 
 
@@ -111,9 +97,7 @@ def given(stage):
         files = files_given(stage, wildcards.get("backbone"))
         if missing := [file for file in files if not os.path.exists(file)]:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise WorkflowError(
-                f"Missing: {', '.join(missing[:3])}{more}.\n{remedy(missing)}"
-            )
+            raise WorkflowError(f"Missing: {', '.join(missing[:3])}{more}.\n{remedy(missing)}")
         return files
 
     return of
@@ -134,11 +118,7 @@ def remedy(missing):
 def data_version(stage):
     """Version of the released data if the stage reads some; time stamps say nothing about them."""
     return lineage.data_version(
-        *(
-            file
-            for backbone in CONFIG.backbones
-            for file in files_given(stage, backbone)
-        )
+        *(file for backbone in CONFIG.backbones for file in files_given(stage, backbone))
     )
 
 
@@ -147,11 +127,7 @@ def weights(stage):
 
     def of(wildcards):
         models = [wildcards.backbone, *(STRONGER if stage == "build_benchmark" else [])]
-        return [
-            file
-            for file in (CONFIG.checkpoint(name) for name in models)
-            if file.is_relative_to(RESULTS)
-        ]
+        return [file for file in (CONFIG.checkpoint(name) for name in models) if file.is_relative_to(RESULTS)]
 
     return of
 
@@ -173,11 +149,7 @@ def depends(stage):
     """The parts of the configuration behind a job's result, as a function of its wildcards."""
 
     def of(wildcards):
-        named = {
-            key: wildcards[key]
-            for key in ("backbone", "method", "model")
-            if key in wildcards.keys()
-        }
+        named = {key: wildcards[key] for key in ("backbone", "method", "model") if key in wildcards.keys()}
         return lineage.depends(CONFIG, stage, **named)
 
     return of
@@ -201,13 +173,9 @@ def artifact_files(wildcards):
 
 def artifact_flags(wildcards):
     """A method's trained artefacts as flags of `vitedit edit-groups`."""
-    return " ".join(
-        f"--artifact {Path(file).stem}={file}" for file in artifact_files(wildcards)
-    )
+    return " ".join(f"--artifact {Path(file).stem}={file}" for file in artifact_files(wildcards))
 
 
 def per_backbone(*files):
     """Files that every backbone has."""
-    return expand(
-        f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.backbones, file=files
-    )
+    return expand(f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.backbones, file=files)

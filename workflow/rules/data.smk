@@ -60,9 +60,7 @@ rule pretrain:
     params:
         state=f"{RESULTS}/state/pretrain-{{model}}",
         config=EFFECTIVE,
-        start=lambda wildcards: " ".join(
-            f"--start {file}" for file in start_file(wildcards)
-        ),
+        start=lambda wildcards: " ".join(f"--start {file}" for file in start_file(wildcards)),
         depends=depends("pretrain"),
         code=lineage.code("pretrain"),
     message:
@@ -75,9 +73,7 @@ rule pretrain:
 rule measure_world:
     """Accuracy of the embedded world's models on fresh images."""
     input:
-        given=ancient(
-            [file for file in WORLD_WEIGHTS if not file.startswith(RESULTS)]
-        ),
+        given=ancient([file for file in WORLD_WEIGHTS if not file.startswith(RESULTS)]),
         weights=[file for file in WORLD_WEIGHTS if file.startswith(RESULTS)],
     output:
         table="<results>/accuracy.parquet",
@@ -86,6 +82,7 @@ rule measure_world:
         "<logs>/measure_world.log",
     benchmark:
         "<benchmarks>/measure_world.tsv"
+    priority: -10
     conda:
         "../../environment.yml"
     threads: 1

@@ -46,9 +46,7 @@ rule tabulate:
     input:
         given=ancient(given("tabulate")),
         truth=ancient(truth_files()),
-        backbones=per_backbone(
-            "benchmark.parquet", "locality.parquet", "layers.parquet", "layers.json"
-        ),
+        backbones=per_backbone("benchmark.parquet", "locality.parquet", "layers.parquet", "layers.json"),
         trained=per_backbone("hypernet_log.parquet", "specificity.parquet"),
         edits=edit_files(),
     output:

@@ -82,7 +82,9 @@ class Backbone:
         """Edit samples, one image an edit."""
         images = self.read(rows)[:, None].to(self.split.device)
         return Samples(
-            images, torch.as_tensor(rows["label"].to_numpy(), device=self.split.device), tuple(rows["file"])
+            images,
+            torch.as_tensor(rows["label"].to_numpy(copy=True), device=self.split.device),
+            tuple(rows["file"]),
         )
 
     def batches(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
