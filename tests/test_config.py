@@ -72,6 +72,12 @@ def test_the_papers_numbers():
         ("benchmark.stronger", None, r"rule `mad` needs `stronger"),
         ("images.train.labels", "csv", r"labels: csv"),
         ("run", "a/b", r"run: .*pattern"),
+        (
+            "models.base.transform.resize",
+            16,
+            r"transform: .*a centre of 48 pixels cannot be cropped after `resize: 16`",
+        ),
+        ("meta_train.pseudo.patches", [4, 1], r"pseudo: .*\[least, greatest\]"),
         ("benchmark.min_size", 1, r"min_size: .*greater than or equal to 2"),
     ],
 )

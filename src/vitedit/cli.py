@@ -47,7 +47,8 @@ Stage = Callable[..., None]
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns the exit code."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: threads that spin while they wait starve other jobs
+    # before torch is imported: threads that spin while they wait starve other jobs
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if words is None else words)
     logging.basicConfig(
         level=logging.INFO,

@@ -18,6 +18,9 @@ Lax = Field(strict=False)  # YAML has no paths and no tuples: these two are made
 File = Annotated[Path, Lax]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
+IMAGENET = Path("imagenet")
+"""Value of `classes` that stands for the names of ImageNet-1k."""
+
 
 class Section(BaseModel):
     """A frozen part of the configuration that refuses unknown keys."""
@@ -298,7 +301,8 @@ class Config(Section):
     use_released: bool = True
     """Take the released checkpoints; false takes those that `snakemake models` made in this run."""
     classes: File | None = None
-    """Text file with one class name a line, in the order of the indices; null names classes by index or class folder."""
+    """Text file with one class name a line, in the order of the indices; `imagenet` for the names of ImageNet-1k that timm
+    carries; null names classes by index or class folder."""
     backbones: list[Name]
     """Models to edit."""
     models: dict[Name, ModelConfig]
@@ -343,6 +347,11 @@ class Config(Section):
     def subsets(self) -> list[str]:
         """Names of the benchmark's subsets: the natural one and the styles."""
         return ["natural", *self.benchmark.styles]
+
+    @property
+    def classes_file(self) -> Path | None:
+        """The file of class names, if they come from one."""
+        return None if self.classes == IMAGENET else self.classes
 
     @property
     def results(self) -> Path:

@@ -77,7 +77,9 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
         case "pretrain":
             return _models(config, [model], pretrain=True) | {"seed": config.seed}
         case "measure_world":
-            return _models(config, [name for name, model in config.models.items() if model.pretrain]) | _plain(config, "seed")
+            return _models(
+                config, [name for name, model in config.models.items() if model.pretrain]
+            ) | _plain(config, "seed")
         case "build_benchmark":
             models = [backbone, *([benchmark.stronger] if benchmark.stronger else [])]
             return (

@@ -66,14 +66,6 @@ def test_an_image_of_the_input_size_is_not_resampled(tmp_path: Path) -> None:
     ).tobytes()
 
 
-def test_crop_larger_than_the_resized_image_is_an_error(tmp_path: Path) -> None:
-    noise(3, 30, 30).save(tmp_path / "0.png")
-    with pytest.raises(ConfigError, match=r"size: 32.*resize: 16"):
-        open_images("x", ImagesConfig(path=tmp_path, labels="none")).read(
-            [0], TransformConfig(resize=16, size=32)
-        )
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> None:
     upright = noise(4, 6, 4)
@@ -259,3 +251,10 @@ def test_labels_from_a_table(tmp_path: Path) -> None:
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         csv_labels(tmp_path, text)
+
+
+def test_imagenets_names_come_with_their_wordnet_ids():
+    names = read_classes(Path("imagenet"))
+    assert names is not None and len(names) == 1000
+    assert names[890].startswith("n04540053 volleyball") and names[430].startswith("n02802426 basketball")
+    assert class_index(names)["n04208210"] == 792

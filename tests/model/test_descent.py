@@ -1,5 +1,3 @@
-from itertools import count
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,20 +9,21 @@ from vitedit.model.descent import descend
 
 
 def plain_edit(vit, names, image, label, masks, settings):
-    """The published loop for one edit with torch's own optimiser on the whole network (published code)."""
+    """The published loop for one edit with torch's own optimiser on the whole network."""
     weights = {name: vit.get_parameter(name).clone().requires_grad_() for name in names}
     optimiser = torch.optim.RMSprop(weights.values(), lr=settings.learning_rate)
-    for step in count():
+    for step in range(settings.max_steps + 1):
         logits = functional_call(vit, weights, (image,))
         loss = F.cross_entropy(logits, label[None])
         done = bool(logits.argmax() == label) and loss.item() <= settings.stop_loss
         if done or step == settings.max_steps:
-            return {n: w.detach() for n, w in weights.items()}, step, loss.item(), done
+            break
         optimiser.zero_grad()
         loss.backward()
         for name, weight in weights.items():
             weight.grad *= masks[name]
         optimiser.step()
+    return {n: w.detach() for n, w in weights.items()}, step, loss.item(), done
 
 
 def masks_for(split, edits, seed=0):

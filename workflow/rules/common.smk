@@ -86,7 +86,7 @@ def files_given(stage, backbone):
     sets = [CONFIG.images[name] for name in dict.fromkeys(IMAGE_SETS[stage])]
     files = [CONFIG.checkpoint(name) for name in models]
     files += [file for images in sets for file in (images.path, images.csv)]
-    files = [file for file in [*files, CONFIG.classes] if file and not file.is_relative_to(RESULTS)]
+    files = [file for file in [*files, CONFIG.classes_file] if file and not file.is_relative_to(RESULTS)]
     return list(dict.fromkeys(map(str, files)))
 
 

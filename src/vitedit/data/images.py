@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vitedit.config import ImagesConfig, TransformConfig
+from vitedit.config import IMAGENET, ImagesConfig, TransformConfig
 from vitedit.data.sources import Source, open_source, remedy
 from vitedit.errors import ConfigError, ImageError, UnknownNameError
 
@@ -81,13 +81,18 @@ def open_images(name: str, config: ImagesConfig, classes: Sequence[str] | None =
 
 
 def read_classes(path: Path | None) -> list[str] | None:
-    """Class names, one a line in the order of the indices; None without a file.
+    """Class names, one a line in the order of the indices, or ImageNet-1k's; None without a file.
 
     Raises:
         ConfigError: The file is missing, not text, empty, or has an empty line between names.
     """
     if path is None:
         return None
+    if path == IMAGENET:
+        from timm.data import ImageNetInfo  # seconds that no other set of images needs
+
+        known = ImageNetInfo()
+        return [f"{wnid} {known.label_name_to_description(wnid)}" for wnid in known.label_names()]
     try:
         names = [line.strip() for line in Path(path).read_text(encoding="utf-8").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -142,16 +147,8 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def fit(picture: Image.Image, transform: TransformConfig) -> UInt8[np.ndarray, "S S 3"]:
-    """Resizes the shorter side (antialiased) and crops the centre.
-
-    Raises:
-        ConfigError: The crop is larger than the resized image.
-    """
+    """Resizes the shorter side (antialiased) and crops the centre."""
     size, shorter = transform.size, transform.resize or transform.size
-    if shorter < size:
-        raise ConfigError(
-            f"transform: no centre of `size: {size}` pixels in an image of `resize: {shorter}`; correct one."
-        )
     width, height = picture.size
     least = min(width, height)
     target = (int(shorter * width / least), int(shorter * height / least))

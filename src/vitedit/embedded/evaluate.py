@@ -57,4 +57,6 @@ def _accuracy(name: str, model: nn.Module, pictures: Pictures, style: str, conte
     predicted, labels = predict(model, pictures), pictures.labels
     # CLASSES lists the textures of a shape one after the other
     right_shape = predicted // len(TEXTURES) == labels // len(TEXTURES)
-    return Accuracy(name, style, contexts, len(labels), float((predicted == labels).mean()), float(right_shape.mean()))
+    return Accuracy(
+        name, style, contexts, len(labels), float((predicted == labels).mean()), float(right_shape.mean())
+    )
