@@ -1,30 +1,15 @@
 """Shared fixtures: a tiny ViT with random weights, its sites and samples."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from tiny import TINY
 
-from vitedit.config import DescentConfig, ModelConfig, TransformConfig
+from vitedit.config import DescentConfig
 from vitedit.model.edits import Samples
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split, build_vit
 
 torch.set_num_threads(1)
-
-TINY = ModelConfig(
-    name="vit_tiny_patch16_224",
-    architecture={
-        "img_size": 24,
-        "patch_size": 8,
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "num_classes": 5,
-    },
-    checkpoint=Path("tiny.safetensors"),
-    transform=TransformConfig(size=24),
-)
 
 
 @pytest.fixture(scope="session")

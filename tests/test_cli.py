@@ -23,6 +23,7 @@ CONFIG = str(ROOT / "config/config.yaml")
 def _process_as_before(monkeypatch):
     """Undoes what a command sets for its whole process."""
     monkeypatch.setenv(gpu.VISIBLE, "")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

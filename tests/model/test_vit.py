@@ -1,7 +1,7 @@
 import pytest
 import torch
-from conftest import TINY
 from safetensors.torch import save_file
+from tiny import TINY
 from torch.func import functional_call
 
 from vitedit.errors import ArtifactError, ConfigError, UnknownNameError

@@ -53,7 +53,7 @@ rule meta_train:
     priority: 10
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1  # of two, so that edits that need no hypernetwork run beside it
     resources:
         mem_mb=16000,
         runtime=1440,

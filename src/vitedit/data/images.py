@@ -89,7 +89,7 @@ def read_classes(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     if path == IMAGENET:
-        from timm.data import ImageNetInfo  # seconds that no other set of images needs
+        from timm.data.imagenet_info import ImageNetInfo  # seconds that no other set of images needs
 
         known = ImageNetInfo()
         return [f"{wnid} {known.label_name_to_description(wnid)}" for wnid in known.label_names()]

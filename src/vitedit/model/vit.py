@@ -6,7 +6,7 @@ or a measurement then runs the *suffix* only.
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,9 +125,9 @@ class Suffix(nn.Module):
         return self.vit.forward_head(self.vit.norm(tokens))
 
 
-def blocks_of(vit: VisionTransformer) -> Sequence[Block]:
+def blocks_of(vit: VisionTransformer) -> list[Block]:
     """The transformer blocks, typed."""
-    return cast("Sequence[Block]", vit.blocks)
+    return cast("list[Block]", list(vit.blocks))
 
 
 def attention_half(

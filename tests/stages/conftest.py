@@ -1,0 +1,161 @@
+"""A tiny world on disk: 60 images of 5 classes, a random ViT that errs on many of them, and a configuration."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from safetensors.torch import save_file
+
+from vitedit.cli import main
+
+CONFIG = {
+    "run": "tiny_world",
+    "backbones": ["tiny"],
+    "models": {
+        "tiny": {
+            "name": "vit_tiny_patch16_224",
+            "architecture": {
+                "img_size": 24,
+                "patch_size": 8,
+                "embed_dim": 24,
+                "depth": 4,
+                "num_heads": 3,
+                "num_classes": 5,
+            },
+            "checkpoint": "tiny.safetensors",
+            "transform": {"size": 24},
+        }
+    },
+    "images": {"world": {"path": "world"}},
+    "benchmark": {
+        "rule": "errors",
+        "images": "world",
+        "same_prediction": False,
+        "groups": 3,
+        "max_images": 6,
+        "max_edits": 3,
+    },
+    "locality": {"sources": ["world"], "gap": 1.0},
+    "descent": {"learning_rate": 3e-3, "max_steps": 8, "stop_loss": 0.05},
+    "search": {"run_length": 2, "max_edits": 2, "bootstrap": 50},
+    "meta_train": {
+        "pseudo": {"images": "world", "patches": [1, 2]},
+        "iterations": 4,
+        "batch_size": 2,
+        "inner_steps": 1,
+        "search_steps": 2,
+        "blocks": 1,
+        "heads": 6,
+        "replay": {"steps": 30, "batch_size": 4},
+        "checkpoint_every": 1,
+    },
+    "editors": {
+        "hypernet": {"artifacts": ["hypernet"], "sparsity": [0.5, 0.9]},
+        "ft": {},
+        "random_mask": {"sparsity": [0.5]},
+    },
+    "specificity": {"sparsity": 0.9},
+}
+
+
+class World:
+    """The folder of a tiny world, and the stages on it by the command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.results = Path("results/tiny_world/tiny")
+
+    def configure(self, **changes) -> None:
+        """Writes the configuration with some top-level sections replaced."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}))
+
+    def arguments(self, stage: str, *more: str) -> list[str]:
+        """Words of a subcommand, with the files of the stages before it."""
+        files = {
+            "benchmark": self.results / "benchmark.parquet",
+            "locality": self.results / "locality.parquet",
+            "choice": self.results / "layers.json",
+            "hypernet": self.results / "hypernet.safetensors",
+        }
+        own = {
+            "build-benchmark": {"output": files["benchmark"]},
+            "build-locality": {"output": files["locality"]},
+            "search-layers": {
+                "benchmark": 0,
+                "locality": 0,
+                "rows": self.results / "layers.parquet",
+                "choice": 0,
+            },
+            "meta-train": {
+                "benchmark": 0,
+                "locality": 0,
+                "choice": 0,
+                "output": files["hypernet"],
+                "log-table": self.results / "hypernet_log.parquet",
+                "state": Path("state.pt"),
+            },
+            "edit-groups": {"benchmark": 0, "locality": 0, "choice": 0},
+            "specificity": {
+                "benchmark": 0,
+                "choice": 0,
+                "hypernet": 0,
+                "output": self.results / "specificity.parquet",
+            },
+        }[stage]
+        words = [stage, "--config", "config.yaml", "--backbone", "tiny", "--device", "cpu"]
+        for flag, path in own.items():
+            words += [f"--{flag}", str(path or files[flag])]
+        return [*words, *more]
+
+    def run(self, stage: str, *more: str) -> int:
+        """Exit code of a stage."""
+        return main(self.arguments(stage, *more))
+
+    def edit(self, method: str, output: Path | str, *more: str) -> int:
+        """Exit code of the edits of a method on the natural subset."""
+        artifacts = CONFIG["editors"].get(method, {}).get("artifacts", [])
+        needed = [
+            w for name in artifacts for w in ("--artifact", f"{name}={self.results / name}.safetensors")
+        ]
+        return self.run(
+            "edit-groups", "--method", method, "--subset", "natural", "--output", str(output), *needed, *more
+        )
+
+
+def write_world(folder: Path, vit) -> None:
+    """Images, checkpoint and configuration."""
+    rng = np.random.default_rng(0)
+    for label in range(5):
+        (folder / "world" / f"class{label}").mkdir(parents=True)
+        for index in range(12):
+            pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((24, 24)).save(
+                folder / "world" / f"class{label}" / f"{index:02d}.png"
+            )
+    save_file(vit.state_dict(), folder / "tiny.safetensors")
+    World(folder).configure()
+
+
+@pytest.fixture
+def world(tmp_path, vit, monkeypatch):
+    """A fresh world, the current folder."""
+    write_world(tmp_path, vit)
+    monkeypatch.chdir(tmp_path)
+    return World(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory, vit):
+    """A world on which all stages have run once, the current folder of the module."""
+    folder = tmp_path_factory.mktemp("chain")
+    write_world(folder, vit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        world = World(folder)
+        for stage in ("build-benchmark", "build-locality", "search-layers", "meta-train", "specificity"):
+            assert world.run(stage) == 0
+        for method in CONFIG["editors"]:
+            assert world.edit(method, world.results / "edits" / method / "natural.parquet") == 0
+        yield world
