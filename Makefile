@@ -46,7 +46,7 @@ demo: data
 	@vitedit timings results/embedded/timings
 	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
 
-test: env
+test: data
 	@python -m pytest $(ARGS)
 
 check: env

@@ -14,7 +14,7 @@ from torch import nn
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data import predictions
 from vitedit.data.images import ImageSet, open_images
-from vitedit.data.predictions import Report, labels_of, predict
+from vitedit.data.predictions import labels_of, predict
 from vitedit.errors import ConfigError, ImageError, NumericalError
 
 TRANSFORM = TransformConfig(size=6)
@@ -82,18 +82,3 @@ def test_labels_are_checked_against_the_model(images: ImageSet) -> None:
         labels_of(images, 3)
     with pytest.raises(ImageError, match="labels are needed"):
         labels_of(ImageSet("x", images.files, None, images.source), 4)
-
-
-def test_report_says_rate_and_time_left(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter([0.0, 10.0, 40.0, 80.0])
-    monkeypatch.setattr(predictions.time, "monotonic", lambda: next(clock))
-    with caplog.at_level(logging.INFO):
-        report = Report("predict x", 200, quiet=False)
-        for count in (20, 60, 120):
-            report.update(count)
-    assert caplog.messages == [
-        "predict x: 80 of 200, 2.0 a second, 60 s left",
-        "predict x: 200 of 200, 2.5 a second, 0 s left",
-    ]

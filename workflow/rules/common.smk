@@ -112,7 +112,7 @@ def remedy(missing):
             "Put or link your photographs at photos/: photos/photos.csv with the columns file (relative to photos/) and "
             "imagenet_index (0-999), and the weights at the place that config/photos.yaml names (docs/own-photos.md)."
         )
-    return "These are yours to bring: config/datasets.yaml says where to get them, the configuration where they are expected."
+    return "These are yours to bring; the configuration says where they are expected."
 
 
 def data_version(stage):

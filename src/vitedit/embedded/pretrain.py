@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from vitedit.artifacts import load_state, load_tensors, provenance, save_state, 
 from vitedit.config import ModelConfig, PretrainConfig
 from vitedit.embedded.world import Pictures, gather, submit_range
 from vitedit.errors import ArtifactError, ConfigError, NumericalError
-from vitedit.model.vit import build_vit
+from vitedit.model.vit import blocks_of, build_vit
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +84,8 @@ def initial_model(config: ModelConfig, settings: PretrainConfig, start: Path | N
             model.load_state_dict(load_tensors(start)[0])
         except RuntimeError as error:
             raise ArtifactError(f"{start}: the weights of another architecture ({error}).") from None
-    for (
-        block
-    ) in model.blocks.children():  # plain products are faster than the fused kernel on a CPU in bfloat16
-        block.attn.fused_attn = False  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    for block in blocks_of(model):  # plain products are faster than the fused kernel on a CPU in bfloat16
+        cast("Any", block.attn).fused_attn = False
     return model
 
 
