@@ -24,16 +24,25 @@ def measured():
     """Accuracy in percent on fresh images that no table was made from."""
     import pandas as pd
 
-    missing = [str(CONFIG.checkpoint(name)) for name in MODELS if not (ROOT / CONFIG.checkpoint(name)).exists()]
+    missing = [
+        str(CONFIG.checkpoint(name)) for name in MODELS if not (ROOT / CONFIG.checkpoint(name)).exists()
+    ]
     if missing:
         pytest.skip(f"{missing[0]} is missing: run `dvc pull`")
-    models = {name: load_vit(CONFIG.models[name], ROOT / CONFIG.checkpoint(name), torch.device("cpu")) for name in MODELS}
+    models = {
+        name: load_vit(CONFIG.models[name], ROOT / CONFIG.checkpoint(name), torch.device("cpu"))
+        for name in MODELS
+    }
     return wide(pd.DataFrame([vars(row) for row in evaluate_world(models, 12345, IMAGES)]))
 
 
 def printed():
     """The README's table: {model: {column: percent}}."""
-    rows = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in README.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|\n ").split("|")]
+        for line in README.splitlines()
+        if line.startswith("|")
+    ]
     head = next(row for row in rows if row[0] == "model")
     columns = [name.split()[0] for name in head[1:]]
     return {row[0]: dict(zip(columns, map(float, row[1:]), strict=True)) for row in rows if row[0] in MODELS}

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
+from tiny import TINY
 
 from vitedit.cli import main
 
@@ -16,14 +17,7 @@ CONFIG = {
     "models": {
         "tiny": {
             "name": "vit_tiny_patch16_224",
-            "architecture": {
-                "img_size": 24,
-                "patch_size": 8,
-                "embed_dim": 24,
-                "depth": 4,
-                "num_heads": 3,
-                "num_classes": 5,
-            },
+            "architecture": TINY.architecture,
             "checkpoint": "tiny.safetensors",
             "transform": {"size": 24},
         }

@@ -7,9 +7,9 @@ import torch
 
 from vitedit.config import DescentConfig
 from vitedit.editors.base import Editor
-from vitedit.model.descent import descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
+from vitedit.where.masks import edit_under, units
 
 
 @final
@@ -21,9 +21,5 @@ class FineTune(Editor):
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Descends on all weights of the sites."""
-        free = {
-            name: torch.ones((), device=split.device).expand(len(samples), 1, 1) for name in split.weights
-        }
-        return descend(
-            split, split.prefix_samples(samples.images), samples.labels.to(split.device), free, self.descent
-        )
+        free = torch.ones(len(samples), units(split))
+        return edit_under(split, samples, free, self.descent)

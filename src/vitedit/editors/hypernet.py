@@ -5,11 +5,10 @@ from typing import ClassVar, final
 
 from vitedit.config import DescentConfig, Sparsity
 from vitedit.editors.base import Editor
-from vitedit.model.descent import descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
 from vitedit.where.hypernet import Hypernet, score_units
-from vitedit.where.masks import binarise, expand
+from vitedit.where.masks import binarise, edit_under
 
 
 @final
@@ -28,11 +27,4 @@ class HypernetMask(Editor):
     def run(self, split: Split, samples: Samples) -> Edits:
         """Predicts masks and descends under them."""
         scores = score_units(self.hypernet, split, samples.images)
-        allowed = expand(binarise(scores, self.sparsity), split.sites, split.vit)
-        return descend(
-            split,
-            split.prefix_samples(samples.images),
-            samples.labels.to(split.device),
-            allowed,
-            self.descent,
-        )
+        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent)

@@ -8,10 +8,9 @@ import torch
 from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, Sparsity
 from vitedit.editors.base import Editor
-from vitedit.model.descent import descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
-from vitedit.where.masks import binarise, expand
+from vitedit.where.masks import binarise, edit_under, units
 
 
 @final
@@ -27,15 +26,6 @@ class RandomMask(Editor):
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Draws masks and descends under them."""
-        units = sum(site.size(split.vit) for site in split.sites)
-        scores = torch.stack(
-            [torch.rand(units, generator=torch_rng(self.seed, "random_mask", key)) for key in samples.keys]
-        )
-        allowed = expand(binarise(scores, self.sparsity).to(split.device), split.sites, split.vit)
-        return descend(
-            split,
-            split.prefix_samples(samples.images),
-            samples.labels.to(split.device),
-            allowed,
-            self.descent,
-        )
+        rngs = [torch_rng(self.seed, "random_mask", key) for key in samples.keys]
+        scores = torch.stack([torch.rand(units(split), generator=rng) for rng in rngs])
+        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent)

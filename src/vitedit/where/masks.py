@@ -7,7 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitedit.config import DescentConfig
+from vitedit.model.descent import descend
+from vitedit.model.edits import Edits, Samples
 from vitedit.model.sites import Site
+from vitedit.model.vit import Split
 
 Masks = dict[str, Tensor]
 """Site name -> (E, H), or soft scores of that shape."""
@@ -16,6 +20,11 @@ Masks = dict[str, Tensor]
 def join(masks: Mapping[str, Tensor]) -> Float[Tensor, "*edits units"]:
     """All sites' entries side by side, in the mapping's order."""
     return torch.cat(list(masks.values()), dim=-1)
+
+
+def units(base: Split) -> int:
+    """Number of hidden units of all sites together."""
+    return sum(site.size(base.vit) for site in base.sites)
 
 
 def split(flat: Float[Tensor, "*edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:
@@ -56,3 +65,13 @@ def expand(flat: Float[Tensor, "*edits units"], sites: Sequence[Site], model: nn
     """Masks as factors of the sites' gradients, {site name: (E, H, 1) or (E, 1, H)}."""
     masks = split(flat, sites, model)
     return {site.name: site.expand(masks[site.name]) for site in sites}
+
+
+def edit_under(
+    base: Split, samples: Samples, masks: Float[Tensor, "edits units"], settings: DescentConfig
+) -> Edits:
+    """Masked fine-tuning of each edit's samples under its binary mask (paper eq. 1)."""
+    allowed = expand(masks.to(base.device), base.sites, base.vit)
+    return descend(
+        base, base.prefix_samples(samples.images), samples.labels.to(base.device), allowed, settings
+    )

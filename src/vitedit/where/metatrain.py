@@ -25,7 +25,7 @@ from vitedit.model.objectives import kl_divergence
 from vitedit.model.vit import Split, Weights
 from vitedit.progress import track
 from vitedit.where.hypernet import SHARPNESS, Hypernet, soften
-from vitedit.where.masks import join, split
+from vitedit.where.masks import join, split, units
 
 SEARCH_SHARPNESS = 10.0
 """c of the sigmoid in the mask search; the regression target softens with SHARPNESS (deviation D8)."""
@@ -189,8 +189,7 @@ def search_masks(
     Returns:
         The logits, and the mean KL of the last but one logits (the last evaluated).
     """
-    units = sum(site.size(base.vit) for site in base.sites)
-    logits = (2 * torch.rand(len(tokens), units, generator=generator) - 1).to(tokens.device)
+    logits = (2 * torch.rand(len(tokens), units(base), generator=generator) - 1).to(tokens.device)
     square, kl = torch.zeros_like(logits), torch.tensor(math.nan)
 
     def outer(logit: Tensor, delta: Weights, token: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
