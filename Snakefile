@@ -51,6 +51,7 @@ localrules:
 onstart:
     if workflow.is_main_process:
         write_effective_config()
+        shell(f"vitedit check --config {EFFECTIVE}")  # methods' settings, before hours of work
 
 
 rule all:

@@ -88,25 +88,36 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path):
 
 
 LIMITED = """
-import resource, signal, sys, torch
+import resource, signal, sys
+import pandas as pd, torch
 from pathlib import Path
-from vitedit.artifacts import save_tensors
+from vitedit.artifacts import save_json, save_state, save_table, save_tensors
 from vitedit.errors import ArtifactError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    save_tensors(Path(sys.argv[1]), {"w": torch.zeros(10**6)}, {})
-except ArtifactError as error:
-    sys.exit(str(error))
+big = torch.rand(10**6)
+writes = {
+    "tensors": lambda path: save_tensors(path, {"w": big}, {}),
+    "table": lambda path: save_table(path, pd.DataFrame({"w": big.numpy()}), {}),
+    "json": lambda path: save_json(path, {"w": "x" * 10**6}, {}),
+    "state": lambda path: save_state(path, {"w": big}, {}),
+}
+failed = []
+for name, write in writes.items():
+    try:
+        write(Path(sys.argv[1]) / name)
+    except ArtifactError as error:
+        failed.append(f"{name}: {error}")
+sys.exit("\\n".join(failed))
 """
 
 
 def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
     """A file size limit makes writes fail half way, as a full disk does."""
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, tmp_path / "w.safetensors"], capture_output=True, text=True
-    )
-    assert done.returncode == 1 and "could not be written" in done.stderr and "free space" in done.stderr
+    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["tensors", "table", "json", "state"], done.stderr
+    assert all("could not be written" in line and "free space" in line for line in lines)
     assert os.listdir(tmp_path) == []
 
 

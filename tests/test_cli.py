@@ -200,3 +200,12 @@ def test_without_a_choice_of_gpus_nothing_changes(monkeypatch, tmp_path, visible
     assert gpu.claim_gpu(tmp_path) is None
     assert gpu.os.environ[gpu.VISIBLE] == visible
     assert not list(tmp_path.iterdir())
+
+
+def test_check_finds_what_only_a_method_knows(tmp_path, capsys):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("editors: {ft: {sparsty: 0.5}}\n")
+    base = Path(__file__).parents[1] / "config" / "config.yaml"
+    assert cli.main(["check", "--config", str(base)]) == 0
+    assert cli.main(["check", "--config", str(base), str(wrong)]) == 2
+    assert "editors.ft: unknown ['sparsty']" in capsys.readouterr().err

@@ -2,10 +2,13 @@
 
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from vitedit.config_files import load
 from vitedit.embedded.evaluate import evaluate_world
@@ -63,6 +66,15 @@ def test_the_table_is_what_the_released_models_do(measured):
             share = percent / 100
             error = 100 * math.sqrt(share * (1 - share) * (1 / IMAGES + 1 / 500))
             assert abs(measured.loc[name, columns[column]] - percent) <= 4 * error + 0.5, (name, column)
+
+
+def test_the_released_data_are_small_and_unchanged():
+    released = yaml.safe_load((ROOT / "data.dvc").read_text())["outs"][0]
+    assert released["size"] <= 40e6
+    if not (ROOT / "data").exists():
+        pytest.skip("data/ is missing: run `dvc pull`")
+    done = subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=ROOT, capture_output=True, text=True)
+    assert "Data and pipelines are up to date" in done.stdout, done.stdout + done.stderr
 
 
 def test_its_commands_exist():

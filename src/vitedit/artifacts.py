@@ -145,6 +145,8 @@ def load_json(path: Path, depends: Mapping[str, Any] | None = None) -> dict[str,
     """
     with _readable(path):
         values = json.loads(Path(path).read_text())
+        if not isinstance(values, dict):
+            raise OSError("no JSON object")
     _check_fresh(path, values.get("provenance", {}), depends)
     return values
 
@@ -201,7 +203,10 @@ def torch_rng(*parts: object) -> torch.Generator:
 def save_state(path: Path, state: Mapping[str, Any], depends: Mapping[str, Any]) -> None:
     """Keeps what an interrupted stage needs to go on: tensors, numbers, strings, lists and mappings of them."""
     with atomic(path) as temporary:
-        torch.save({"depends": json.dumps(depends), "state": dict(state)}, temporary)
+        try:
+            torch.save({"depends": json.dumps(depends), "state": dict(state)}, temporary)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -211,9 +216,10 @@ def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
     with _readable(path):
         try:
             kept = torch.load(path, weights_only=True, map_location="cpu")
-        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            depends_on, state = kept["depends"], kept["state"]
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
             raise OSError(error) from None
-    if kept["depends"] != json.dumps(depends):
+    if depends_on != json.dumps(depends):
         log.warning("%s: belongs to another configuration; starting anew.", path)
         return None
-    return kept["state"]
+    return state

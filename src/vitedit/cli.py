@@ -1,4 +1,4 @@
-"""Command line: one subcommand a stage, named as its rule, plus `schema` and `timings`.
+"""Command line: one subcommand a stage, named as its rule, plus `check`, `schema` and `timings`.
 
 A stage's flags are the keyword names of its function. They carry paths and names only; choices live in the configuration.
 Exit codes: 0 done, 2 a mistake that the message explains, 1 anything else (with a traceback).
@@ -78,6 +78,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             _add_stage(command, stage_function(name))
     schema = commands.add_parser("schema", help="prints the JSON schema of the configuration, as YAML")
     schema.set_defaults(run=lambda arguments: sys.stdout.write(schema_text()))
+    check = commands.add_parser("check", help="checks a configuration, every method's settings included")
+    _add_config(check)
+    check.set_defaults(run=lambda arguments: _check(load(*arguments["config"])))
     timings = commands.add_parser("timings", help="prints how long each stage of a run took")
     timings.add_argument("folder", type=Path, help="results/<run>/timings")
     timings.set_defaults(run=lambda arguments: print(as_text(read_timings(arguments["folder"]))))
@@ -99,14 +102,7 @@ def schema_text() -> str:
 
 def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     """Flags of a stage from the keyword names of its function, and those that all stages share."""
-    command.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="laid over each other, left to right",
-    )
+    _add_config(command)
     command.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one"
     )
@@ -117,6 +113,18 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
         if parameter.name not in ("config", "device"):
             _add_flag(command, parameter)
     command.set_defaults(run=lambda arguments: _run(stage, arguments))
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    """The flag that names the configuration."""
+    command.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="laid over each other, left to right",
+    )
 
 
 def _add_flag(command: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
@@ -163,6 +171,13 @@ def _run(stage: Stage, arguments: dict[str, Any]) -> None:
         stage(config, **arguments)
 
 
+def _check(config: Config) -> None:
+    """Checks what only the methods themselves know: their settings and artefacts."""
+    from vitedit import editors
+
+    editors.check(config)
+
+
 def _prepare(config: Config, asked: str, threads: int, held: ExitStack) -> Any:
     """Checks every method's settings before a model is run, and returns the torch device to run it on.
 
@@ -173,9 +188,7 @@ def _prepare(config: Config, asked: str, threads: int, held: ExitStack) -> Any:
     """
     import torch
 
-    from vitedit import editors
-
-    editors.check(config)
+    _check(config)
     torch.set_num_threads(threads)
     if asked == "cpu":
         os.environ[VISIBLE] = ""

@@ -3,20 +3,30 @@
 `workflow/schemas/config.schema.yaml` is generated from these classes by `vitedit schema`; `config_files` reads YAML.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 Scalar = bool | int | float | str
 Lax = Field(strict=False)  # YAML has no paths and no tuples: these two are made from strings and lists
 File = Annotated[Path, Lax]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    doubled = sorted({str(value) for value in values if values.count(value) > 1})
+    if doubled:
+        raise ValueError(f"{', '.join(doubled)} given more than once")
+    return values
+
+
+Unique = AfterValidator(_unique)
 
 IMAGENET = Path("imagenet")
 """Value of `classes` that stands for the names of ImageNet-1k."""
@@ -39,7 +49,7 @@ class TransformConfig(Section):
     """Resampling filter. The published code uses torchvision's default, bilinear."""
     mean: Annotated[tuple[float, float, float], Lax] = (0.5, 0.5, 0.5)
     """Subtracted from each channel of an image in [0, 1]."""
-    std: Annotated[tuple[float, float, float], Lax] = (0.5, 0.5, 0.5)
+    std: Annotated[tuple[Rate, Rate, Rate], Lax] = (0.5, 0.5, 0.5)
     """Each channel is divided by it."""
 
     @model_validator(mode="after")
@@ -128,7 +138,7 @@ class BenchmarkConfig(Section):
     """Number of natural groups kept, the largest first."""
     min_size: Annotated[int, Field(ge=2)] = 2
     """Smallest group; generalization needs at least one neighbour."""
-    styles: list[Name] = []
+    styles: Annotated[list[Name], Unique] = []
     """Sets of labelled images in another style; each becomes a subset with one group a class."""
     style_groups: Positive = 20
     """Number of classes kept a style, the largest groups first."""
@@ -141,7 +151,7 @@ class BenchmarkConfig(Section):
 class LocalityConfig(Section):
     """Images near the decision boundary, on which an edit must change nothing."""
 
-    sources: list[Name]
+    sources: Annotated[list[Name], Field(min_length=1), Unique]
     """Sets of labelled images."""
     gap: Fraction = 0.05
     """Largest difference of the two highest probabilities; the true label must have the highest."""
@@ -152,7 +162,7 @@ class LocalityConfig(Section):
 class SitesConfig(Section):
     """Which weight matrices may be edited."""
 
-    blocks: list[Annotated[int, Field(ge=0)]] | None = None
+    blocks: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Unique] | None = None
     """0-based blocks, or null to take those that the layer search chose. The paper's 8th-10th FFN is [7, 8, 9]."""
     part: Literal["mlp", "attn"] = "mlp"
     """FFN or self-attention matrices; used when `blocks` is given."""
@@ -262,7 +272,10 @@ class EditorConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_knob(self) -> "EditorConfig":
-        knobs = [key for key, value in self.parameters.items() if isinstance(value, list)]
+        knobs = {key: value for key, value in self.parameters.items() if isinstance(value, list)}
+        for key, values in knobs.items():
+            if not values or len({str(value) for value in values}) < len(values):
+                raise ValueError(f"{key}: {values} must hold at least one value, and each only once")
         if len(knobs) > 1:
             raise ValueError(
                 f"only one hyper-parameter may be a list (the curve's knob), not {', '.join(knobs)}"
@@ -303,7 +316,7 @@ class Config(Section):
     classes: File | None = None
     """Text file with one class name a line, in the order of the indices; `imagenet` for the names of ImageNet-1k that timm
     carries; null names classes by index or class folder."""
-    backbones: list[Name]
+    backbones: Annotated[list[Name], Field(min_length=1), Unique]
     """Models to edit."""
     models: dict[Name, ModelConfig]
     """Every model by name."""
@@ -321,7 +334,7 @@ class Config(Section):
     """The layer search."""
     meta_train: MetaTrainConfig
     """The hypernetwork."""
-    editors: dict[Name, EditorConfig]
+    editors: Annotated[dict[Name, EditorConfig], Field(min_length=1)]
     """Methods to compare, with their hyper-parameters."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
@@ -337,6 +350,13 @@ class Config(Section):
             self.meta_train.pseudo.images,
         ]
         _known("images", named, self.images)
+        starts = [m.pretrain.start_from for m in self.models.values() if m.pretrain and m.pretrain.start_from]
+        _known("models (start_from)", starts, self.models)
+        _known(
+            "subset of search and specificity", [self.search.subset, self.specificity.subset], self.subsets
+        )
+        if "natural" in self.benchmark.styles:
+            raise ValueError("benchmark.styles: `natural` is the name of the subset of natural groups")
         if self.benchmark.rule == "mad" and not stronger:
             raise ValueError("benchmark: the rule `mad` needs `stronger: MODEL`")
         for method, editor in self.editors.items():
@@ -366,7 +386,7 @@ class Config(Section):
         return self.results / "pretrain" / f"{model}.safetensors"
 
 
-def _known(kind: str, asked: Sequence[str], exist: Mapping[str, Any]) -> None:
+def _known(kind: str, asked: Sequence[str], exist: Collection[str]) -> None:
     missing = [name for name in asked if name not in exist]
     if missing:
         raise ValueError(f"{kind}: {', '.join(missing)} not defined; defined: {', '.join(exist)}")

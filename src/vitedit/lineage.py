@@ -85,11 +85,13 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
             return (
                 _models(config, models)
                 | _images(config, [benchmark.images, *benchmark.styles])
-                | _plain(config, "benchmark", "seed")
+                | _plain(config, "benchmark", "seed", "classes")
             )
         case "build_locality":
             return (
-                _models(config, [backbone]) | _images(config, locality.sources) | _plain(config, "locality")
+                _models(config, [backbone])
+                | _images(config, locality.sources)
+                | _plain(config, "locality", "classes")
             )
         case "search_layers":
             return _plain(config, "search", "descent", "sites")

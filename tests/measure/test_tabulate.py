@@ -69,9 +69,9 @@ def test_columns_are_those_that_readers_expect() -> None:
             "gr_low",
             "lr_low",
         ),
-        *("sr_high", "gr_high", "lr_high", "groups", "edits", "steps", "seconds", "fraction"),
+        *("sr_high", "gr_high", "lr_high", "groups", "edits", "steps", "converged", "seconds", "fraction"),
     ]
-    assert table[["steps", "seconds", "fraction"]].iloc[0].tolist() == [4.0, 2.0, 0.1]
+    assert table[["steps", "converged", "seconds", "fraction"]].iloc[0].tolist() == [4.0, 1.0, 2.0, 0.1]
 
 
 def test_a_group_without_generalization_is_left_out() -> None:

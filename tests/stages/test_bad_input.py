@@ -129,6 +129,37 @@ def test_a_stale_artefact(world, capsys, section, stage):
     assert "made under another configuration" in message and "Run rule" in message
 
 
+@pytest.mark.parametrize("section", ["benchmark", "locality"])
+def test_a_stale_artefact_before_meta_training(world, capsys, section):
+    prepared(world, "build-benchmark", "build-locality", "search-layers")
+    change = {
+        "benchmark": {"rule": "errors", "images": "world", "groups": 2},
+        "locality": {"sources": ["world"], "gap": 0.5},
+    }
+    world.configure(**{section: change[section]})
+    assert "made under another configuration" in refused(world, capsys, "meta-train")
+
+
+def test_a_block_the_model_does_not_have(world, capsys):
+    prepared(world, "build-benchmark", "build-locality")
+    world.configure(sites={"blocks": [99]})
+    assert "'blocks.99.mlp.fc1.weight' is no parameter" in refused(world, capsys, "search-layers")
+
+
+def test_a_run_longer_than_the_model(world, capsys):
+    prepared(world, "build-benchmark", "build-locality")
+    world.configure(search={"run_length": 9})
+    assert "a run of 9 blocks does not fit" in refused(world, capsys, "search-layers")
+
+
+def test_a_mask_search_that_becomes_nan(world, capsys):
+    prepared(world, "build-benchmark", "build-locality", "search-layers")
+    world.configure(
+        meta_train={"pseudo": {"images": "world", "patches": [1, 2]}, "inner_learning_rate": 1e30}
+    )
+    assert "lower meta_train.inner_learning_rate" in refused(world, capsys, "meta-train")
+
+
 def test_a_stale_hypernetwork(world, capsys):
     prepared(world, "build-benchmark", "build-locality", "search-layers", "meta-train")
     world.configure(meta_train={"pseudo": {"images": "world"}, "iterations": 5})

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from vitedit.errors import ConfigError
 from vitedit.model.sites import find_sites
 from vitedit.where.masks import binarise, expand, iou, join, kept_units, split
 
@@ -31,12 +32,12 @@ def test_ties_keep_the_count():
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5])
 def test_an_impossible_sparsity_is_refused(sparsity):
-    with pytest.raises(ValueError, match="not in"):
+    with pytest.raises(ConfigError, match="not in"):
         kept_units(sparsity, 10)
 
 
 def test_a_sparsity_that_leaves_nothing_is_refused():
-    with pytest.raises(ValueError, match="none of 10 units"):
+    with pytest.raises(ConfigError, match="none of 10 units"):
         kept_units(0.95, 10)
 
 

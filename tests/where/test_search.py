@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vitedit.errors import ConfigError
 from vitedit.where.search import Run, choose, pareto_front, runs
 
 
@@ -12,7 +13,7 @@ def test_every_run_of_three_of_twelve_blocks():
 
 
 def test_a_run_longer_than_the_model_is_refused():
-    with pytest.raises(ValueError, match="run of 5 blocks does not fit into a model of 4"):
+    with pytest.raises(ConfigError, match="run of 5 blocks does not fit into a model of 4"):
         list(runs(4, 5))
 
 

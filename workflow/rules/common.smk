@@ -62,6 +62,11 @@ IMAGE_SETS = {
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 
+def made_here(file):
+    """Whether a file is made by this run."""
+    return Path(file).is_relative_to(RESULTS)
+
+
 def one_of(names):
     """A wildcard constraint: exactly these names."""
     return "|".join(map(re.escape, names))

@@ -73,8 +73,8 @@ rule pretrain:
 rule measure_world:
     """Accuracy of the embedded world's models on fresh images."""
     input:
-        given=ancient([file for file in WORLD_WEIGHTS if not file.startswith(RESULTS)]),
-        weights=[file for file in WORLD_WEIGHTS if file.startswith(RESULTS)],
+        given=ancient([file for file in WORLD_WEIGHTS if not made_here(file)]),
+        weights=[file for file in WORLD_WEIGHTS if made_here(file)],
     output:
         table="<results>/accuracy.parquet",
         text="<results>/accuracy.csv",

@@ -1,4 +1,4 @@
-"""The methods, one file each, behind one literal table. A new method is one file and one line here (docs/own-method.md)."""
+"""The methods, one file each, behind one literal table. A new method is one file and one line here."""
 
 from collections.abc import Mapping
 from dataclasses import fields

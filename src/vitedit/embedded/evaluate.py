@@ -1,4 +1,4 @@
-"""Accuracies of a model of the embedded world on fresh pictures, for the README and the model cards."""
+"""Accuracies of a model of the embedded world on fresh pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ The state is saved after every epoch, and everything random (weights, pictures, 
 epoch: a run that was stopped and started again ends with the same weights on the same CPU with the same number of threads.
 """
 
+import hashlib
 import logging
 import multiprocessing
 import time
@@ -63,6 +64,7 @@ def pretrain(
             run.train_epoch(pictures)
             run.save()
     save_tensors(output, run.model.state_dict(), provenance("pretrain", run.depends))
+    run.file.unlink(missing_ok=True)  # a finished state would make the next training end at once
 
 
 def initial_model(config: ModelConfig, settings: PretrainConfig, start: Path | None) -> VisionTransformer:
@@ -105,6 +107,11 @@ def _submit(settings: PretrainConfig, epoch: int, executor: Executor) -> list[Fu
     return submit_range(executor, settings.seed, "pretrain", begin, end, settings.typical_share)
 
 
+def _origin(start: Path | None) -> dict[str, str]:
+    """Checksum of the weights that a training starts from, so that a state is not resumed from others."""
+    return {} if start is None else {"start": hashlib.sha256(start.read_bytes()).hexdigest()}
+
+
 class _Run:
     """A training under way: the model, the optimiser, the schedule and the number of finished epochs."""
 
@@ -112,7 +119,7 @@ class _Run:
         if config.pretrain is None:
             raise ConfigError(f"model '{config.name}' has no section `pretrain`, so it is not trained here.")
         self.settings, self.file, self.device = config.pretrain, file, device
-        self.depends = config.model_dump(mode="json", exclude={"checkpoint"})
+        self.depends = config.model_dump(mode="json", exclude={"checkpoint"}) | _origin(start)
         self.epoch = 0
         self.model = initial_model(config, self.settings, start).to(device)
         self.optimiser = torch.optim.AdamW(

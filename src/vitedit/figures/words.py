@@ -129,18 +129,18 @@ def differences_table(differences: pd.DataFrame, proposed: str = PROPOSED) -> pd
 
 
 def training_markdown(training: pd.DataFrame) -> str:
-    """How far the regression on the masks came, a sentence a backbone."""
+    """How far the regression on the masks came, a sentence a backbone and phase."""
     lines = []
     for backbone, log in training.groupby("backbone", sort=False):
-        loss = log["regression_loss"].dropna().to_numpy(float)
-        moved, low, high = change(loss)
-        counts = log["phase"].value_counts()
-        text = f"- **{backbone}**: {counts.get('search', 0)} batches of searched masks, "
-        text += f"then {counts.get('replay', 0)} steps on stored ones. "
-        if pd.notna(moved):
-            text += "From the first to the last fifth of all steps the regression loss changes by "
-            text += f"{moved:+.4f} [{low:+.4f}, {high:+.4f}]."
-        lines.append(text)
+        for phase, what in (
+            ("search", "on fresh batches of searched masks"),
+            ("replay", "on stored masks, seen before"),
+        ):
+            loss = log.loc[log["phase"] == phase, "regression_loss"].to_numpy(float)
+            moved, low, high = change(loss)
+            if pd.notna(moved):
+                text = f"- **{backbone}**, {len(loss)} steps {what}: from the first to the last fifth the regression "
+                lines.append(f"{text}loss changes by {moved:+.4f} [{low:+.4f}, {high:+.4f}].")
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from vitedit.where.search import pareto_front
 RATES = ("sr", "gr", "lr")
 SETTING = ["backbone", "method", "setting", "knob", "value", "subset"]
 PARTS = {"mlp": "FFN", "attn": "MSA"}
+COSTS = ("gr_ref", "steps", "converged", "seconds", "fraction")
 LEVELS = (0.025, 0.975)
 
 Row = dict[str, Any]
@@ -43,8 +44,8 @@ def group_means(edits: pd.DataFrame) -> pd.DataFrame:
 
     `origin` is the subset that the group belongs to.
     """
-    means = [*RATES, "gr_ref", "steps", "seconds", "fraction"]
-    values = edits.astype(dict.fromkeys(means, float))
+    means = [*RATES, *COSTS]
+    values = edits.assign(converged=edits["status"] == "converged").astype(dict.fromkeys(means, float))
     grouped = values.groupby([*SETTING, "group"], sort=False, dropna=False)
     table = grouped[means].mean().assign(edits=grouped.size()).reset_index()
     table = table.assign(origin=table["subset"])
@@ -52,16 +53,19 @@ def group_means(edits: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """A point a (method, setting, subset): rates with intervals, and the mean steps, seconds and share of changed weights."""
+    """A point a (method, setting, subset): rates with intervals, and the mean steps, share of converged edits, seconds and share
+    of changed weights."""
     rows = []
     for key, groups in group_means(edits).groupby(SETTING, sort=False, dropna=False):
         row: Row = dict(zip(SETTING, key, strict=True))
         for name in RATES:
             row |= _rate(name, groups[name], resamples, seed)
-        row |= {name: groups[name].mean() for name in ("gr_ref", "steps", "seconds", "fraction")}
+        row |= {name: groups[name].mean() for name in COSTS}
         rows.append(row | {"groups": len(groups), "edits": int(groups["edits"].sum())})
     order = [*SETTING, "sr", "gr", "gr_ref", "lr", *(f"{n}_{e}" for e in ("low", "high") for n in RATES)]
-    return pd.DataFrame(rows, columns=[*order, "groups", "edits", "steps", "seconds", "fraction"])
+    return pd.DataFrame(
+        rows, columns=[*order, "groups", "edits", "steps", "converged", "seconds", "fraction"]
+    )
 
 
 def differences(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:

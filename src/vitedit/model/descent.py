@@ -60,7 +60,7 @@ def descend(
         split: The base model, cut before the edited matrices.
         tokens: Prefix tokens of the samples.
         labels: Target classes.
-        allowed: Factor of each gradient, {parameter name: (E, *shape) or broadcastable}, 1 = may change, 0 = frozen.
+        allowed: Factor of each gradient, {parameter name: (E, ...) broadcastable to (E, *shape)}, 1 = may change, 0 = frozen.
         settings: Step size and stop rule.
 
     Raises:

@@ -84,7 +84,7 @@ class Backbone:
         return Samples(
             images,
             torch.as_tensor(rows["label"].to_numpy(copy=True), device=self.split.device),
-            tuple(rows["file"]),
+            tuple(rows["images"] + "/" + rows["file"]),
         )
 
     def batches(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:

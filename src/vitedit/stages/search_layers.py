@@ -33,6 +33,9 @@ def search_layers(
 ) -> None:
     """Fine-tunes every run of consecutive FFNs and self-attentions on one group and writes the rates and the choice."""
     vit = load_vit(config.models[backbone], config.checkpoint(backbone), device)
+    find_sites(
+        vit, config.sites.part, config.sites.blocks or []
+    )  # refuses blocks that do not exist, before the search
     every = list(runs(len(vit.blocks), config.search.run_length))
     tables = [
         _rates(
@@ -45,8 +48,9 @@ def search_layers(
     ]
     table = pd.concat(tables, ignore_index=True)
     made = provenance("search_layers", depends(config, "search_layers", backbone=backbone))
+    chosen = _choice(config, vit, table)
     save_table(rows, table, made)
-    save_json(choice, _choice(config, vit, table), made)
+    save_json(choice, chosen, made)
 
 
 def _rates(backbone: Backbone, run: Run, benchmark: Path, locality: Path) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitedit.config import DescentConfig
+from vitedit.errors import ConfigError
 from vitedit.model.descent import descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.sites import Site
@@ -37,13 +38,13 @@ def kept_units(sparsity: float, units: int) -> int:
     """Number of ones of a mask: the integer part of density * units, as in the published code (13,824 ... 921 of 18,432).
 
     Raises:
-        ValueError: The sparsity is not in [0, 1), or leaves no unit.
+        ConfigError: The sparsity is not in [0, 1), or leaves no unit.
     """
     if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity {sparsity} is not in [0, 1).")
+        raise ConfigError(f"sparsity {sparsity} is not in [0, 1).")
     kept = math.floor((1 - sparsity) * units + 1e-9)
     if kept == 0:
-        raise ValueError(f"sparsity {sparsity} leaves none of {units} units to edit.")
+        raise ConfigError(f"sparsity {sparsity} leaves none of {units} units to edit.")
     return kept
 
 

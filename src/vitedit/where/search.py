@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from vitedit.errors import ConfigError
 from vitedit.model.sites import Part
 
 
@@ -28,10 +29,12 @@ def runs(depth: int, length: int) -> Iterator[Run]:
     """Every run of `length` blocks, FFNs first: {1-3, ..., 10-12} x 2 for 12 blocks and length 3.
 
     Raises:
-        ValueError: The model has fewer blocks than a run.
+        ConfigError: The model has fewer blocks than a run.
     """
     if length > depth:
-        raise ValueError(f"search.run_length: a run of {length} blocks does not fit into a model of {depth}.")
+        raise ConfigError(
+            f"search.run_length: a run of {length} blocks does not fit into a model of {depth}."
+        )
     parts: tuple[Part, ...] = ("mlp", "attn")
     for part in parts:
         for first in range(depth - length + 1):
