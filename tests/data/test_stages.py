@@ -112,7 +112,7 @@ def values(folder: Path, **changes: Any) -> dict[str, Any]:
         | changes,
         "locality": {"sources": ["val"]},
         "meta_train": {"pseudo": {"images": "val"}},
-        "editors": {},
+        "editors": {"ft": {}},
     }
 
 
