@@ -6,22 +6,13 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from models import MODELS, random_split
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vitedit.config import DescentConfig, ModelConfig, TransformConfig
-from vitedit.model.descent import descend
-from vitedit.model.sites import find_sites
-from vitedit.model.vit import Split, build_vit
-
-MODELS = {
-    "embedded": (
-        "vit_tiny_patch16_224",
-        {"img_size": 48, "patch_size": 8, "embed_dim": 96, "num_heads": 3, "num_classes": 20},
-    ),
-    "tiny": ("deit_tiny_patch16_224", None),
-    "base": ("vit_base_patch16_224", None),
-}
+from vitedit.config import DescentConfig
+from vitedit.model.edits import Edits, Samples
+from vitedit.where.masks import fine_tune
 
 
 def plain_edit(
@@ -63,23 +54,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    name, architecture = MODELS[options.model]
-    size = (architecture or {}).get("img_size", 224)
-    vit = build_vit(
-        ModelConfig(
-            name=name, architecture=architecture, checkpoint="-", transform=TransformConfig(size=size)
-        )
-    )
-    vit = vit.eval().requires_grad_(False)
-    for block in vit.blocks:
-        block.attn.fused_attn = False
-    split = Split(vit, find_sites(vit, "mlp", [7, 8, 9]))
-    images, near = torch.randn(options.edits, 3, size, size), torch.randn(options.near, 3, size, size)
+    split = random_split(options.model)
+    vit, side = split.vit, split.vit.patch_embed.img_size[0]
+    images, near = torch.randn(options.edits, 3, side, side), torch.randn(options.near, 3, side, side)
     labels = torch.arange(options.edits) % vit.num_classes
     names = list(split.weights)
-    free = {n: torch.ones(options.edits, 1, 1) for n in names}
-    settings = DescentConfig(learning_rate=1e-4, max_steps=options.steps, stop_loss=1e-9)
-    edits = descend(split, split.prefix_samples(images[:, None]), labels, free, settings)
+    samples = Samples(images[:, None], labels, tuple(map(str, range(options.edits))))
+    settings = DescentConfig(max_steps=options.steps, stop_loss=1e-9)
+
+    def ours() -> Edits:
+        return fine_tune(split, samples, settings, 1e-4)
+
+    edits = ours()
     each = [{n: edits.changed[n][i] for n in names} for i in range(options.edits)]
     tokens = split.prefix(near)
     comparisons = {
@@ -87,7 +73,7 @@ def main() -> None:
             lambda: [
                 plain_edit(vit, names, x, y, options.steps, 1e-4) for x, y in zip(images, labels, strict=True)
             ],
-            lambda: descend(split, split.prefix_samples(images[:, None]), labels, free, settings),
+            ours,
         ),
         "locality": (
             lambda: plain_locality(vit, each, near),
@@ -96,8 +82,8 @@ def main() -> None:
     }
     sizes = f"{options.edits} edits, {options.steps} steps, {options.near} locality images"
     print(f"{options.model}: {sizes}, {torch.get_num_threads()} threads")
-    for what, (plain, ours) in comparisons.items():
-        slow, fast = seconds(plain, options.repeats), seconds(ours, options.repeats)
+    for what, (plain, quick) in comparisons.items():
+        slow, fast = seconds(plain, options.repeats), seconds(quick, options.repeats)
         print(f"{what:10s} plain {slow:7.2f} s   ours {fast:7.2f} s   {slow / fast:5.1f} times as fast")
 
 

@@ -47,4 +47,4 @@ def samples(vit, images):
 @pytest.fixture(scope="session")
 def descent():
     """Steps that fit a tiny model."""
-    return DescentConfig(learning_rate=3e-3, max_steps=25, stop_loss=0.05)
+    return DescentConfig(max_steps=25, stop_loss=0.05)

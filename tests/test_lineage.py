@@ -7,7 +7,10 @@ from vitedit.errors import UnknownNameError
 from vitedit.lineage import UPSTREAM, data_version, depends
 
 CONFIG = load(Path(__file__).parents[1] / "config" / "config.yaml")
-STAGES = ["build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups", "specificity"]
+STAGES = [
+    *("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics"),
+    *("tune", "edit_groups", "specificity"),
+]
 
 
 def changed(section, **values):
@@ -26,15 +29,16 @@ def affected(config, method="hypernet"):
         (
             "benchmark",
             {"groups": 3},
-            ["build_benchmark", "search_layers", "meta_train", "edit_groups", "specificity"],
+            [stage for stage in STAGES if stage != "build_locality"],
         ),
         (
             "locality",
             {"gap": 0.1},
-            ["build_locality", "search_layers", "meta_train", "edit_groups", "specificity"],
+            [stage for stage in STAGES if stage != "build_benchmark"],
         ),
-        ("search", {"max_edits": 2}, ["search_layers", "meta_train", "edit_groups", "specificity"]),
-        ("meta_train", {"iterations": 5}, ["meta_train", "edit_groups", "specificity"]),
+        ("search", {"max_edits": 2}, ["search_layers", "meta_train", "tune", "edit_groups", "specificity"]),
+        ("meta_train", {"iterations": 5}, ["meta_train", "tune", "edit_groups", "specificity"]),
+        ("statistics", {"max_images": 7}, ["collect_statistics"]),
         ("specificity", {"sparsity": 0.9}, ["specificity"]),
     ],
 )
@@ -44,6 +48,25 @@ def test_a_changed_section_affects_its_stage_and_those_after_it(section, values,
 
 def test_a_method_without_the_hypernetwork_does_not_depend_on_its_training():
     assert affected(changed("meta_train", iterations=5), method="ft") == ["meta_train", "specificity"]
+
+
+@pytest.mark.parametrize(("method", "stage"), [("rome", "collect_statistics"), ("mend", "train_editor")])
+def test_a_method_depends_on_the_stages_that_make_its_artefacts(method, stage):
+    own = depends(CONFIG, stage, backbone="base", method=method)
+    assert own.items() <= depends(CONFIG, "edit_groups", backbone="base", method=method).items()
+    assert not own.items() <= depends(CONFIG, "edit_groups", backbone="base", method="ft").items()
+
+
+def test_one_network_does_not_depend_on_the_others_settings():
+    needs = depends(CONFIG, "train_editor", backbone="base", method="ke")
+    assert "train_editor.ke" in needs and "train_editor.mend" not in needs
+
+
+def test_other_trials_concern_the_tuning_only():
+    section = CONFIG.editors["hypernet"].model_copy(update={"tune": {"learning_rate": [1e-3]}})
+    assert affected(CONFIG.model_copy(update={"editors": {**CONFIG.editors, "hypernet": section}})) == [
+        "tune"
+    ]
 
 
 def test_another_methods_settings_do_not_matter():

@@ -76,7 +76,8 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     assert code == 0, text
     assert not (project / "results").exists(), "a dry run leaves nothing"
     jobs = _jobs(text)
-    assert (jobs["build_benchmark"], jobs["meta_train"], jobs["edit_groups"]) == (2, 2, 18)
+    assert (jobs["build_benchmark"], jobs["meta_train"], jobs["edit_groups"]) == (2, 2, 24)
+    assert (jobs["collect_statistics"], jobs["train_editor"]) == (2, 4)
     assert "pretrain" not in jobs and "render_images" not in jobs
 
 
@@ -121,6 +122,8 @@ while [ $# -gt 0 ]; do case $1 in --*) key=${{1#--}}; flag[$key]=;; *) flag[$key
 make_file() {{ mkdir -p "$(dirname "$1")"; echo "$stage" > "$1"; }}
 case $stage in
 measure-world) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parquet}}.csv";;
+collect-statistics) make_file "${{flag[memory]}}"; make_file "${{flag[covariance]}}";;
+tuning) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parquet}}.csv"; make_file "${{flag[tuned]}}";;
 search-layers) make_file "${{flag[rows]}}"; make_file "${{flag[choice]}}";;
 render-images) for name in {images}; do make_file "${{flag[output]}}/$name"; done;;
 tabulate) for name in {tables}; do make_file "${{flag[output]}}/$name"; done;;
@@ -140,29 +143,31 @@ esac
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
 def test_the_embedded_run_and_what_reruns(project, stand_in):
     config = _bring_files(project, "config.yaml")
-    everything = ["--", "all", "images", "models"]
+    everything = ["--", "all", "images", "models", "tuning"]
     code, text = _snakemake(project, "--quiet", "rules", *everything, python=stand_in)
     assert code == 0, text
     expected = {
-        "build_benchmark": 1,
-        "build_locality": 1,
-        "search_layers": 1,
-        "meta_train": 1,
-        "edit_groups": 9,
+        "build_benchmark": 2,
+        "build_locality": 2,
+        "search_layers": 2,
+        "meta_train": 2,
+        "collect_statistics": 2,
+        "train_editor": 4,
+        "edit_groups": 24,
     }
     expected |= {
-        "specificity": 1,
+        "specificity": 2,
         "tabulate": 1,
         "notebook": len(FIGURES),
         "page": 1,
         "render_images": 1,
         "pretrain": 3,
     }
-    expected |= {"measure_world": 1, "all": 1, "images": 1, "models": 1}
+    expected |= {"measure_world": 1, "tune": 24, "tuning": 1, "all": 1, "images": 1, "models": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}
     effective = project / "results/embedded/config.yaml"
     assert load(effective) == config, "what the stages read is the merged configuration"
-    assert (project / "results/embedded/timings/edit_groups/base/ft/natural.tsv").exists()
+    assert (project / "results/embedded/timings/edit_groups/base/ft.tsv").exists()
     assert (project / "results/embedded/logs/meta_train/base.log").exists()
 
     for file in (project / "data").rglob("*"):
@@ -174,7 +179,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
 
     (project / "other.yaml").write_text("editors: {random_mask: {sparsity: [0.5]}}\n")
     code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
-    expected = {"edit_groups": 3, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
+    expected = {"edit_groups": 2, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
 
 
@@ -214,6 +219,10 @@ def test_editing_a_method_leaves_the_others_alone(package):
     package("editors/random_mask.py", '"""\n', '"""\n\nSHIFT = 1\n')
     after = {method: lineage.code("edit_groups", method) for method in before}
     assert [method for method in before if before[method] != after[method]] == ["random_mask"]
+    package("editors/__init__.py", "EDITORS = {", 'EDITORS = {\n    "own": "Own",')
+    assert {method: lineage.code("edit_groups", method) for method in before} == after, "a new line in the table"
+    package("learned/mend.py", '"""\n', '"""\n\nSHIFT = 1\n')
+    assert {method: lineage.code("edit_groups", method) for method in before} == after, "another's artefact"
 
 
 def test_new_data_count_and_a_checkout_does_not(tmp_path):

@@ -34,7 +34,11 @@ STAGES = {
     "build-locality": "finds images that a backbone only just gets right",
     "search-layers": "searches the run of layers where edits generalize and stay local",
     "meta-train": "meta-trains the hypernetwork that says where to edit",
-    "edit-groups": "edits with one method on every group of a subset and measures each edit",
+    "collect-statistics": "collects T-Patcher's memory and ROME's key covariance from pre-training images",
+    "train-editor": "meta-trains a network that predicts the edit itself (KE, MEND)",
+    "tune": "tries a method's hyper-parameters on held-out groups",
+    "tuning": "collects the trials of all methods and writes the best as a configuration",
+    "edit-groups": "edits with one method on every group and measures each edit",
     "specificity": "compares the hypernetwork's masks within and between groups",
     "tabulate": "collects a run's results into tables",
     "notebook": "executes one notebook on a run's tables",
@@ -96,7 +100,7 @@ def stage_function(name: str) -> Stage:
 def schema_text() -> str:
     """JSON schema of the configuration as YAML."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-    head = "# Made by `vitedit schema` from src/vitedit/config.py; a test keeps the two in step.\n"
+    head = "# Made by `vitedit schema` from src/vitedit/config/; a test keeps the two in step.\n"
     return head + yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120)
 
 

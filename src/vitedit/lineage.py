@@ -27,6 +27,9 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "build_locality": (),
     "search_layers": ("build_benchmark", "build_locality"),
     "meta_train": ("search_layers",),
+    "collect_statistics": ("build_benchmark", "build_locality"),
+    "train_editor": ("build_benchmark", "build_locality"),
+    "tune": ("search_layers",),
     "edit_groups": ("search_layers",),
     "specificity": ("meta_train",),
     "tabulate": (
@@ -42,6 +45,15 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 }
 """Stages whose results a stage reads. The artefacts that a method needs are added by `depends`."""
 
+ARTIFACTS: dict[str, str] = {
+    "hypernet": "meta_train",
+    "memory": "collect_statistics",
+    "covariance": "collect_statistics",
+    "ke": "train_editor",
+    "mend": "train_editor",
+}
+"""Artefact that a method may need -> the stage that makes it, once a backbone."""
+
 
 def depends(
     config: Config, stage: str, *, backbone: str = "", method: str = "", model: str = ""
@@ -52,21 +64,21 @@ def depends(
         UnknownNameError: No such stage.
     """
     parts: dict[str, Any] = {}
-    for name in _chain(config, stage, method):
-        parts |= _own(config, name, backbone, method, model)
+    for name, subject in _chain(config, stage, method):
+        parts |= _own(config, name, backbone, subject, model)
     return parts
 
 
-def _chain(config: Config, stage: str, method: str) -> list[str]:
-    """The stage and all stages before it, each once."""
+def _chain(config: Config, stage: str, method: str) -> list[tuple[str, str]]:
+    """The stage and all stages before it, each once, with the method or artefact that it is about."""
     if stage not in UPSTREAM:
         raise UnknownNameError(f"no stage '{stage}'. Stages: {', '.join(UPSTREAM)}.")
-    before = list(UPSTREAM[stage])
-    if stage == "edit_groups" and "hypernet" in config.editors[method].artifacts:
-        before.append("meta_train")
-    chain = [stage]
-    for name in before:
-        chain += [other for other in _chain(config, name, method) if other not in chain]
+    before = [(name, method) for name in UPSTREAM[stage]]
+    if stage in ("edit_groups", "tune") and method:
+        before += [(ARTIFACTS[name], name) for name in config.editors[method].artifacts]
+    chain = [(stage, method)]
+    for name, subject in before:
+        chain += [other for other in _chain(config, name, subject) if other not in chain]
     return chain
 
 
@@ -97,17 +109,27 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
             return _plain(config, "search", "descent", "sites")
         case "meta_train":
             return _images(config, [meta.pseudo.images]) | _plain(config, "meta_train")
-        case "edit_groups":
+        case "collect_statistics":
+            return _images(config, [config.statistics.images]) | _plain(config, "statistics")
+        case "train_editor":
             return (
-                _plain(config, "descent")
-                | {f"editors.{method}": config.editors[method].model_dump(mode="json")}
-                if method
-                else {}
+                _images(config, [meta.pseudo.images])
+                | {"meta_train.pseudo": meta.pseudo.model_dump(mode="json")}
+                | {f"train_editor.{method}": getattr(config.train_editor, method).model_dump(mode="json")}
             )
+        case "tune" | "edit_groups":
+            return _plain(config, "descent") | _method(config, stage, method) if method else {}
         case "specificity":
             return _plain(config, "specificity")
         case _:
             return {}
+
+
+def _method(config: Config, stage: str, method: str) -> dict[str, Any]:
+    """A method's section; what only `tune` reads is left out elsewhere, so that other trials do not make edits stale."""
+    section = config.editors[method]
+    left_out = None if stage == "tune" else {"tune", "original"}
+    return {f"editors.{method}": section.model_dump(mode="json", exclude=left_out)}
 
 
 def _plain(config: Config, *sections: str) -> dict[str, Any]:
@@ -133,7 +155,8 @@ def _models(config: Config, names: list[str], pretrain: bool = False) -> dict[st
 def code(stage: str, *editors: str) -> str:
     """Hash of the code that a stage runs: its module and every module of ours that this imports, directly or not.
 
-    Comments, docstrings and formatting do not count. Of the methods only those named count.
+    Comments, docstrings and formatting do not count. Of the methods only those named count, and not the table of all
+    methods, so that a new method leaves the results of the others as they are.
     """
     found: dict[str, str] = {}
     queue = [f"vitedit.stages.{stage}", *(f"vitedit.editors.{name}" for name in editors)]
@@ -142,7 +165,7 @@ def code(stage: str, *editors: str) -> str:
         if module not in found and (path := _path(module)):
             tree = _tree(path)
             found[module] = ast.dump(tree)
-            queue += [] if module == "vitedit.editors" else _imports(tree)
+            queue += _imports(tree)
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:16]
 
 
@@ -154,8 +177,9 @@ def _path(module: str) -> Path | None:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    """Syntax tree without docstrings."""
+    """Syntax tree without docstrings and without the table of methods."""
     tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if not _is_method_table(node)]
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
@@ -163,6 +187,12 @@ def _tree(path: Path) -> ast.Module:
         ):
             node.body = node.body[1:]
     return tree
+
+
+def _is_method_table(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == "EDITORS" for target in node.targets
+    )
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitedit.config import BenchmarkConfig
 from vitedit.data.benchmark import COLUMNS, disagreements, largest_groups, manifest, mistakes, spaced
 from vitedit.data.images import ImageSet
 from vitedit.data.sources import Folder
@@ -76,9 +75,10 @@ def test_a_perfect_model_is_an_error() -> None:
 def test_largest_groups_first_ties_by_name() -> None:
     table = mistakes(BASE, LABELS, True, "x")
     table["key"] = ["b", "a", "c", "a", "b"]
-    assert largest_groups(table, groups=5, min_size=1) == ["a", "b", "c"]
-    assert largest_groups(table, groups=5, min_size=2) == ["a", "b"]
-    assert largest_groups(table, groups=1, min_size=2) == ["a"]
+    assert largest_groups(table, groups=5, min_size=1) == (["a", "b", "c"], [])
+    assert largest_groups(table, groups=5, min_size=2) == (["a", "b"], [])
+    assert largest_groups(table, groups=1, min_size=2) == (["a"], [])
+    assert largest_groups(table, groups=1, min_size=1, held_out=1) == (["a"], ["b"])
     with pytest.raises(
         ConfigError, match=r"5 candidates in 3 groups, the largest of 2 images.*min_size` is 3"
     ):
@@ -87,15 +87,14 @@ def test_largest_groups_first_ties_by_name() -> None:
 
 def test_manifest_rows() -> None:
     candidates = disagreements(BASE, STRONG, 0.8)
-    config = BenchmarkConfig(rule="mad", images="pool", max_edits=1, max_images=2)
-    table = manifest("natural", image_set(8), candidates, ["0_1", "2_1"], config)
+    table = manifest("natural", image_set(8), candidates, ["0_1", "2_1"], max_images=2, max_edits=1)
     assert list(table.columns) == COLUMNS
     assert table["group"].tolist() == ["0_1", "0_1", "2_1"]
     assert table["file"].tolist() == ["01.png", "02.png", "07.png"]
     assert table["is_edit"].tolist() == [True, False, True]
     assert set(table["images"]) == {"pool"} and set(table["subset"]) == {"natural"}
     everything = manifest(
-        "natural", image_set(8), candidates, ["0_1"], BenchmarkConfig(rule="mad", images="pool")
+        "natural", image_set(8), candidates, ["0_1"], max_images=None, max_edits=None
     )
     assert everything["file"].tolist() == ["01.png", "02.png", "06.png"] and everything["is_edit"].all()
 

@@ -4,28 +4,37 @@ import pytest
 import torch
 
 from vitedit.config import DescentConfig
-from vitedit.editors import EDITORS
+from vitedit.editors import EDITORS, editor_class
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
 from vitedit.model.edits import Samples
 from vitedit.where.hypernet import Hypernet, score_units
 from vitedit.where.masks import binarise, expand
 
-SETTINGS = {"hypernet": {"sparsity": 0.5}, "ft": {}, "random_mask": {"sparsity": 0.5, "seed": 0}}
-DESCENT = DescentConfig(learning_rate=3e-3, max_steps=25, stop_loss=0.05)
+RATE = {"learning_rate": 3e-3}
+SETTINGS: dict[str, dict] = {
+    "hypernet": {"sparsity": 0.5, **RATE},
+    "ft": RATE,
+    "ft_l1": {"penalty_weight": 0.01, **RATE},
+    "ft_l2": {"penalty_weight": 1.0, **RATE},
+    "lora": {"learning_rate": 1e-2},
+    "random_mask": {"sparsity": 0.5, "seed": 0, **RATE},
+}
+DESCENT = DescentConfig(max_steps=25, stop_loss=0.05)
 
 
 @pytest.fixture(scope="module")
-def hypernet(split):
+def trained(split):
+    """Every artefact that a method may need, for the tiny model."""
     torch.manual_seed(3)
-    return Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
+    hypernet = Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
+    return {"hypernet": hypernet}
 
 
 @pytest.fixture(params=EDITORS)
-def editor(request, hypernet):
-    cls = EDITORS[request.param]
-    trained = {"hypernet": hypernet} if "hypernet" in cls.artifacts else {}
-    return cls(descent=DESCENT, **SETTINGS[request.param], **trained)
+def editor(request, trained):
+    cls = editor_class(request.param)
+    return cls(descent=DESCENT, **SETTINGS[request.param], **{name: trained[name] for name in cls.artifacts})
 
 
 def test_the_base_model_keeps_its_bits(editor, split, samples):
@@ -36,9 +45,11 @@ def test_the_base_model_keeps_its_bits(editor, split, samples):
 
 def test_only_sites_change_and_the_edit_works(editor, split, samples):
     edits = editor.edit(split, samples)
-    assert set(edits.changed) <= {site.name for site in split.sites}
+    own = editor.cut(split)
+    edited = {site.name.removesuffix(".weight") for site in own.sites}
+    assert {name.rpartition(".")[0] for name in edits.changed} <= edited
     assert (edits.norm(split.vit) > 0).all()
-    after = split.predict_many(split.prefix_samples(samples.images), edits.changed)[:, 0]
+    after = own.predict_many(own.prefix_samples(samples.images), edits.changed)[:, 0]
     assert (after == samples.labels)[edits.converged].all() and edits.converged.float().mean() > 0.5
 
 
@@ -73,8 +84,9 @@ def test_a_label_that_the_model_does_not_have_is_refused(editor, split, images):
         editor.edit(split, Samples(images[:1, None], torch.tensor([5]), ("a",)))
 
 
-def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, hypernet):
-    edits = EDITORS["hypernet"](descent=DESCENT, sparsity=0.9, hypernet=hypernet).edit(split, samples)
+def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, trained):
+    hypernet = trained["hypernet"]
+    edits = editor_class("hypernet")(descent=DESCENT, sparsity=0.9, hypernet=hypernet, **RATE).edit(split, samples)
     allowed = expand(binarise(score_units(hypernet, split, samples.images), 0.9), split.sites, split.vit)
     for name, tensor in edits.changed.items():
         same = tensor == split.vit.get_parameter(name)
@@ -82,15 +94,15 @@ def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, hy
 
 
 def test_sparsity_zero_is_fine_tuning(split, samples):
-    free = RandomMask(DESCENT, sparsity=0.0, seed=0).edit(split, samples)
-    plain = FineTune(DESCENT).edit(split, samples)
+    free = RandomMask(DESCENT, 3e-3, sparsity=0.0, seed=0).edit(split, samples)
+    plain = FineTune(DESCENT, 3e-3).edit(split, samples)
     assert all(torch.equal(free.changed[name], plain.changed[name]) for name in plain.changed)
 
 
 def test_random_masks_differ_between_samples_and_nest_over_sparsities(split, samples):
     moved = {}
     for sparsity in (0.5, 0.9):
-        edits = RandomMask(DESCENT, sparsity=sparsity, seed=0).edit(split, samples)
+        edits = RandomMask(DESCENT, 3e-3, sparsity=sparsity, seed=0).edit(split, samples)
         moved[sparsity] = (
             edits.changed["blocks.1.mlp.fc1.weight"] != split.vit.get_parameter("blocks.1.mlp.fc1.weight")
         ).any(-1)

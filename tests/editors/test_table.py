@@ -30,13 +30,26 @@ def test_the_configured_methods_pass():
         ),
         (
             "random_mask",
-            {"sparisty": [0.5]},
+            {"sparisty": [0.5], "learning_rate": 1e-3},
             ConfigError,
-            r"unknown \['sparisty'\], missing \['sparsity'\]\. Hyper-parameters: sparsity",
+            r"unknown \['sparisty'\], missing \['sparsity'\]\. Hyper-parameters: learning_rate, sparsity",
         ),
-        ("random_mask", {"sparsity": "half"}, ConfigError, r"random_mask\.sparsity: .*got 'half'"),
-        ("random_mask", {"sparsity": 1.0}, ConfigError, r"random_mask\.sparsity: .*less than 1"),
-        ("ft", {"sparsity": 0.5}, ConfigError, r"unknown \['sparsity'\].*Hyper-parameters: none"),
+        (
+            "random_mask",
+            {"sparsity": "half", "learning_rate": 1e-3},
+            ConfigError,
+            r"random_mask\.sparsity: .*got 'half'",
+        ),
+        (
+            "random_mask",
+            {"sparsity": 1.0, "learning_rate": 1e-3},
+            ConfigError,
+            r"random_mask\.sparsity: .*less than 1",
+        ),
+        ("ft", {"sparsity": 0.5}, ConfigError, r"unknown \['sparsity'\].*Hyper-parameters: learning_rate"),
+        ("ft", {"learning_rate": -1.0}, ConfigError, r"ft\.learning_rate: .*greater than 0"),
+        ("ft", {"learning_rate": 1.0, "tune": {"rate": [1.0]}}, ConfigError, r"ft: unknown \['rate'\]"),
+        ("ft", {"learning_rate": 1.0, "original": {"learning_rate": 0.0}}, ConfigError, "greater than 0"),
     ],
 )
 def test_a_wrong_section_is_refused_before_any_work(name, section, error, message):
@@ -45,5 +58,5 @@ def test_a_wrong_section_is_refused_before_any_work(name, section, error, messag
 
 
 def test_a_method_is_built_from_its_section_and_the_runs():
-    editor = editors.build("random_mask", {"sparsity": 0.5}, CONFIG, {})
+    editor = editors.build("random_mask", {"sparsity": 0.5, "learning_rate": 1e-3}, CONFIG, {})
     assert (editor.sparsity, editor.seed, editor.descent) == (0.5, CONFIG.seed, CONFIG.descent)

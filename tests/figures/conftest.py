@@ -10,6 +10,5 @@ mpl.use("agg")
 
 @pytest.fixture(scope="session")
 def tables() -> dict[str, pd.DataFrame]:
-    """Tables of a run with two subsets, a method that nobody knows and one group without generalization."""
-    methods = ("hypernet", "random_mask", "ft", "gradient_mask", "newest")
-    return synthetic.tables({"natural": 4, "stage_light": 2}, methods)
+    """Tables of a run on two backbones with two subsets, thirteen known methods and one that nobody knows."""
+    return synthetic.tables({"natural": 4, "stage_light": 2}, (*synthetic.METHODS, "newest"))

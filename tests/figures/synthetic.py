@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,37 @@ NAMES = [
 ]
 SUBSETS = {"natural": 9, "oil_painting": 6, "stage_light": 5}
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.95)
-GAIN = {"hypernet": 0.06, "random_mask": 0.0, "gradient_mask": 0.03}
+EDITING = ("ke", "mend")
+
+
+class Method(NamedTuple):
+    """How a method's rates run over its settings, from the first to the last: plausible, not measured."""
+
+    knob: str = ""
+    values: tuple[float, ...] = (np.nan,)
+    gr: tuple[float, float] = (1.0, 1.0)
+    lr: tuple[float, float] = (0.55, 0.55)
+    sr: float = 0.99
+    steps: float = 15
+    seconds: float = 0.4
+    fraction: float = 0.165
+
+
+METHODS = {
+    "hypernet": Method("sparsity", SPARSITIES, (0.97, 0.9), (0.6, 0.78)),
+    "ft": Method(),
+    "ft_l1": Method("penalty_weight", (0.001, 0.005, 0.01, 0.05, 0.1), (0.98, 0.6), (0.56, 0.72)),
+    "ft_l2": Method("penalty_weight", (0.001, 0.01, 0.1, 1, 10), (0.99, 0.82), (0.55, 0.62)),
+    "t_patcher": Method("memory_weight", (0.1, 1, 3, 10, 30), (0.5, 0.15), (0.85, 0.97), 0.9, 60, 0.1, 0.001),
+    "kn": Method("sparsity", SPARSITIES, (0.92, 0.45), (0.57, 0.74), seconds=0.7),
+    "kn_slots": Method("scale", (1, 2, 4, 8, 16), (0.05, 0.6), (0.96, 0.3), 0.5, 0, 0.05, 0.002),
+    "spt": Method("sparsity", SPARSITIES, (1.0, 0.86), (0.55, 0.66), fraction=0.16),
+    "rome": Method("clamp", (1, 2, 3, 4, 6), (0.15, 0.5), (0.93, 0.75), 0.8, 20, 0.02, 0.027),
+    "lora": Method("rank", (1, 2, 4, 8, 16), (0.62, 0.9), (0.82, 0.4), 0.95, 30, 1.1, 0.002),
+    "ke": Method("scale", (0.25, 0.5, 1, 1.5, 2), (0.2, 0.7), (0.95, 0.6), 0.7, 2, 0.01),
+    "mend": Method("scale", (0.25, 0.5, 1, 1.5, 2), (0.35, 0.8), (0.92, 0.68), 0.85, 1, 0.008),
+    "random_mask": Method("sparsity", SPARSITIES, (0.98, 0.5), (0.57, 0.68)),
+}
 
 
 def groups_of(subsets: dict[str, int]) -> list[tuple[str, str, int, int]]:
@@ -34,60 +65,50 @@ def groups_of(subsets: dict[str, int]) -> list[tuple[str, str, int, int]]:
 
 def edits(
     subsets: dict[str, int] = SUBSETS,
-    methods: tuple[str, ...] = ("hypernet", "random_mask", "ft"),
+    methods: tuple[str, ...] = tuple(METHODS),
     backbone: str = "base",
-    count: int = 6,
+    count: int = 4,
 ) -> pd.DataFrame:
-    """Rows of edits; a method without an entry in GAIN has no knob."""
-    rng = np.random.default_rng(1)
-    rows = []
-    for subset, group, label, predicted in groups_of(subsets):
-        ease = rng.uniform(0.25, 0.8)
-        for method in methods:
-            for value in SPARSITIES if method in GAIN else (np.nan,):
-                strength = 1 if np.isnan(value) else (1 - value) ** 0.35
-                for edit in range(count):
-                    gr = np.clip(
-                        ease * (0.5 + 0.5 * strength) + GAIN.get(method, 0) + rng.normal(0, 0.06), 0, 1
-                    )
-                    lr = np.clip(1 - 0.4 * strength + GAIN.get(method, 0) / 3 + rng.normal(0, 0.03), 0, 1)
-                    row = {
-                        "run": "synthetic",
-                        "backbone": backbone,
-                        "method": method,
-                        "value": value,
-                        "subset": subset,
-                        "group": group,
-                    }
-                    row |= {
-                        "knob": "" if np.isnan(value) else "sparsity",
-                        "setting": "" if np.isnan(value) else f"sparsity={value}",
-                    }
-                    row |= {
-                        "edit": edit,
-                        "file": f"{edit:05}.jpg",
-                        "label": label,
-                        "predicted": predicted,
-                        "sr": bool(rng.random() < 0.98),
-                    }
-                    row |= {
-                        "gr": gr,
-                        "gr_ref": gr * 0.95,
-                        "lr": lr,
-                        "steps": int(10 + 60 * (1 - strength)),
-                        "loss": 0.008,
-                        "seconds": 0.4,
-                    }
-                    rows.append(
-                        row
-                        | {
-                            "fraction": 0.165 * (1 if np.isnan(value) else 1 - value),
-                            "norm": 1.0,
-                            "seed": 0,
-                            "status": "converged",
-                        }
-                    )
-    return pd.DataFrame(rows)
+    """Rows of edits; a method that METHODS does not know has no knob."""
+    rng = np.random.default_rng(len(backbone))
+    places = pd.DataFrame(groups_of(subsets), columns=["subset", "group", "label", "predicted"])
+    places = places.assign(ease=rng.uniform(0.3, 0.95, len(places)), near=rng.normal(0, 0.05, len(places)))
+    every = places.loc[places.index.repeat(count)].reset_index(drop=True)
+    every = every.assign(edit=np.tile(np.arange(count), len(places)))
+    tables = [
+        _edits(every, method, METHODS.get(method, Method()), value, rng)
+        for method in methods
+        for value in METHODS.get(method, Method()).values
+    ]
+    made = pd.concat(tables, ignore_index=True).drop(columns=["ease", "near"])
+    file = made["edit"].map("{:05}.jpg".format)
+    return made.assign(run="synthetic", backbone=backbone, file=file, loss=0.008, norm=1.0, seed=0)
+
+
+def _edits(
+    every: pd.DataFrame, name: str, method: Method, value: float, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Edits of one setting."""
+    at = method.values.index(value) / max(len(method.values) - 1, 1) if method.knob else 0.0
+    noise = rng.normal(0, 0.05, (2, len(every)))
+    gr = every["ease"] * (method.gr[0] + at * (method.gr[1] - method.gr[0])) + noise[0]
+    lr = method.lr[0] + at * (method.lr[1] - method.lr[0]) + every["near"] + noise[1] / 2
+    right = rng.random(len(every)) < method.sr
+    masked = 1 - value if method.knob == "sparsity" else 1.0
+    return every.assign(
+        method=name,
+        knob=method.knob,
+        setting=f"{method.knob}={value}" if method.knob else "",
+        value=value,
+        sr=right,
+        gr=gr.clip(0, 1),
+        gr_ref=0.95 * gr.clip(0, 1),
+        lr=lr.clip(0, 1),
+        steps=np.round(method.steps * (1 + at)),
+        seconds=method.seconds * (1 + at),
+        fraction=method.fraction * masked,
+        status=np.where(right, "converged", "not_converged"),
+    )
 
 
 def groups(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.DataFrame:
@@ -161,6 +182,24 @@ def training(backbone: str = "base") -> pd.DataFrame:
     return pd.concat([search, replay], ignore_index=True).assign(seconds=0.5)
 
 
+def editor_training(backbone: str = "base", networks: tuple[str, ...] = EDITING) -> pd.DataFrame:
+    """Logs of the networks that edit; only the first is held to a margin."""
+    rng = np.random.default_rng(6)
+    step = np.arange(300)
+    logs = []
+    for at, network in enumerate(networks):
+        rise = 1 - np.exp(-step / (60 + 60 * at))
+        log = pd.DataFrame({"backbone": backbone, "network": network, "iteration": step})
+        log["loss_edit"] = np.exp(1.2 - 3 * rise + rng.normal(0, 0.3, 300))
+        log["kl"] = np.exp(-1 - 2.5 * rise + rng.normal(0, 0.4, 300))
+        log["success"] = np.clip(0.15 + 0.7 * rise + rng.normal(0, 0.08, 300), 0, 1)
+        log["success_before"] = np.clip(0.15 + rng.normal(0, 0.04, 300), 0, 1)
+        log["multiplier"] = np.nan if at else 1 + 0.01 * step
+        log["margin"] = np.nan if at else np.where(step < 150, 0.1, 0.08)
+        logs.append(log.assign(seconds=0.1))
+    return pd.concat(logs, ignore_index=True)
+
+
 def masks(count: int = SUBSETS["natural"], samples: int = 4, backbone: str = "base") -> pd.DataFrame:
     """Overlaps of masks of every pair of edit samples."""
     rng = np.random.default_rng(5)
@@ -217,23 +256,36 @@ def _drawn(kind: int, at: int) -> bytes:
 
 
 def tables(
-    subsets: dict[str, int] = SUBSETS, methods: tuple[str, ...] = ("hypernet", "random_mask", "ft")
+    subsets: dict[str, int] = SUBSETS,
+    methods: tuple[str, ...] = tuple(METHODS),
+    backbones: tuple[str, ...] = ("base", "small"),
 ) -> dict[str, pd.DataFrame]:
     """Every table of a run."""
-    made, pairs = edits(subsets, methods), masks(subsets["natural"])
-    matrix = tabulate.specificity(pairs).assign(backbone="base")
-    shared = pd.DataFrame([tabulate.overlap(matrix, 0.95, 200, 0)]).assign(backbone="base")
-    return {
+    parts = [_of_backbone(subsets, backbone) for backbone in backbones]
+    made = pd.concat([edits(subsets, methods, backbone) for backbone in backbones], ignore_index=True)
+    compared = {
         "edits": made,
         "curves": tabulate.curves(made, 200, 0),
         "differences": tabulate.differences(made, 200, 0),
-        "groups": groups(subsets),
-        "layers": layers(),
-        "training": training(),
+    }
+    return compared | {
+        name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]
+    }
+
+
+def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFrame]:
+    """Tables that compare no methods."""
+    pairs = masks(subsets["natural"], backbone=backbone)
+    matrix = tabulate.specificity(pairs)
+    return {
+        "groups": groups(subsets, backbone),
+        "layers": layers(backbone),
+        "training": training(backbone),
+        "editor_training": editor_training(backbone),
         "masks": pairs,
-        "specificity": matrix,
-        "overlap": shared,
-        "gallery": gallery(subsets),
+        "specificity": matrix.assign(backbone=backbone),
+        "overlap": pd.DataFrame([tabulate.overlap(matrix, 0.95, 200, 0)]).assign(backbone=backbone),
+        "gallery": gallery(subsets, backbone),
     }
 
 

@@ -81,9 +81,26 @@ def differences(gains: list[tuple[float, float]], reference: str = "random_mask"
 def test_comparison(gains: list[tuple[float, float]], verdict: str) -> None:
     (claim,) = comparison_claims(differences(gains), "b")
     assert (claim.verdict, claim.source) == (verdict, "Figure 5a")
-    assert f"GR {points(gains[0][0], gains[0][0] - 0.02, gains[0][0] + 0.02)}" in claim.measured
+    last = gains[-1][0]
+    assert f"at {len(gains) / 10:g} GR {points(last, last - 0.02, last + 0.02)}" in claim.measured
+    least, most = (100 * end(gain for gain, _ in gains) for end in (min, max))
+    assert f"GR {least:+.1f} to {most:+.1f}".replace("-", "−") in claim.measured
     (plain,) = comparison_claims(differences(gains, "ft"), "b")
     assert (plain.verdict, plain.source) == (verdict, "Figure 4")
+
+
+def test_comparison_at_one_setting() -> None:
+    (claim,) = comparison_claims(differences([(0.1, 0.0)]), "b")
+    assert claim.measured == (
+        "Better at 0.1. Gains in percentage points: GR +10.0 [+8.0, +12.0], LR +0.0 [−2.0, +2.0]."
+    )
+
+
+def test_comparison_without_numbers() -> None:
+    (claim,) = comparison_claims(
+        differences([(0.1, 0.1), (0.2, 0.2)]).assign(difference=NAN, low=NAN, high=NAN), "b"
+    )
+    assert claim.verdict == "undecided" and claim.measured.endswith("GR not measured, LR not measured.")
 
 
 def layers(*runs: tuple[str, float, float, bool]) -> pd.DataFrame:
@@ -159,19 +176,24 @@ def test_numbers_in_words() -> None:
 
 def test_every_claim_is_written_out(tables: dict[str, pd.DataFrame]) -> None:
     found = claims(tables)
+    compared = [
+        *["Figure 4"] * 3,
+        "Figure 5a",
+        "beyond the paper",
+    ]  # FT, KN, SPT; random masks; the unknown one
     assert [claim.source for claim in found] == [
-        "Figure 2",
-        "Figure 4",
-        "Figure 4",
-        "Figure 5a",
-        "Figure 5a",
-        "Figure 6",
-        "Figure H",
+        *["Figure 2"] * 2,
+        *compared,
+        *compared,
+        *["Figure 6"] * 2,
+        *["Figure H"] * 2,
     ]
+    assert [claim.backbone for claim in found[2:12]] == [*["base"] * 5, *["small"] * 5]
+    assert all(len(claim.measured) < 260 for claim in found if claim.source in compared)
     text = claims_markdown(found)
     assert text.count("\n- ") + 1 == len(found) and "nan" not in text
     assert claims_markdown(found, "Figure 6").startswith(
-        "- ✔ **reproduced** (Figure 6). *Masks of errors of one kind"
+        "- ✔ **reproduced** (Figure 6, base). *Masks of errors of one kind"
     )
     assert "nothing that tests a claim" in claims_markdown([], "Figure 6")
 
@@ -179,16 +201,23 @@ def test_every_claim_is_written_out(tables: dict[str, pd.DataFrame]) -> None:
 def test_tables_for_reading(tables: dict[str, pd.DataFrame]) -> None:
     groups = tables["groups"]
     row = groups_table(groups).iloc[0]
-    assert row.tolist() == ["natural images", "0_1", "heart spotted", "heart striped", groups["images"][0], 8]
+    assert row.tolist() == [
+        "base",
+        "natural images",
+        "0_1",
+        "heart spotted",
+        "heart striped",
+        groups["images"][0],
+        8,
+    ]
     assert "4 groups" in groups_markdown(
         groups
     ) and "90.0 % of the images bear their true label" in groups_markdown(groups)
     shown = curves_table(tables["curves"])
-    assert shown["Method"].nunique() == 5 and shown["Weights changed"].iloc[0] == "12.38 %"
-    gains = differences_table(tables["differences"])
-    assert set(gains["Against"]) == {
-        "Random mask",
-        "Fine-tuning (FT)",
-        "gradient mask",
-        "newest",
-    } and gains.notna().all(axis=None)
+    assert shown["Method"].nunique() == 14 and shown["Weights changed"].iloc[0] == "12.38 %"
+    gains = differences_table(tables["differences"], subset="all")
+    others = ["Fine-tuning (FT)", "Knowledge neurons (KN)", "SPT", "Random mask", "newest"]
+    assert sorted(set(gains["Against"])) == sorted(others) and gains.notna().all(axis=None)
+    assert len(gains) == 2 * 5 * 5 and set(gains["Subset"]) == {"all groups"}
+    two = differences_table(tables["differences"], references=("ft", "random_mask"))
+    assert set(two["Against"]) == {"Fine-tuning (FT)", "Random mask"} and two["Subset"].nunique() == 3

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vitedit.artifacts import load_table, provenance, save_json, save_table
-from vitedit.config import Config
+from vitedit.config import Config, EditorConfig
 from vitedit.config_files import load, overlay, parse
 from vitedit.data.images import open_images
 from vitedit.errors import ArtifactError, ImageError
@@ -41,6 +41,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     }
     changes = {
         "classes": "classes.txt",
+        "backbones": ["base"],
         "images": folders,
         "benchmark": {"styles": []},
         "locality": {"sources": ["train"]},
@@ -68,6 +69,9 @@ MANIFEST = pd.DataFrame(
 NEAR = pd.DataFrame(
     {"images": ["train"], "file": ["n01440764/3.png"], "label": [1], "predicted": [1], "gap": [0.01]}
 )
+
+
+NETWORK = {"iteration": [0, 1], "loss_edit": [2.0, 1.0], "kl": 0.1, "success": 0.5, "success_before": 0.25}
 
 
 def write_run(config: Config) -> None:
@@ -138,7 +142,7 @@ def write_run(config: Config) -> None:
     edits = edits.assign(
         gr_ref=0.4, lr=0.9, steps=9, loss=0.0, seconds=1.0, fraction=0.2, norm=1.0, seed=0, status="converged"
     )
-    save_table(folder / "edits" / "ft" / "natural.parquet", edits, made("edit_groups", "ft"))
+    save_table(folder / "edits" / "ft.parquet", edits, made("edit_groups", "ft"))
 
 
 def test_stage_writes_every_table(config: Config, tmp_path: Path) -> None:
@@ -161,6 +165,43 @@ def test_stage_writes_every_table(config: Config, tmp_path: Path) -> None:
     text = dict.fromkeys(("setting", "knob"), str)
     read = pd.read_csv(tmp_path / "tables" / "edits.csv", dtype=text).fillna(dict.fromkeys(text, ""))
     pd.testing.assert_frame_equal(read, tables["edits"], check_dtype=False)
+
+
+def test_groups_held_out_for_tuning_stay_out(config: Config, tmp_path: Path) -> None:
+    write_run(config)
+    made = provenance("build_benchmark", depends(config, "build_benchmark", backbone="base"))
+    held_out = MANIFEST.assign(subset="tuning", file="read_by_nobody.png")
+    save_table(config.results / "base" / "benchmark.parquet", pd.concat([held_out, MANIFEST]), made)
+    tabulate(config, output=tmp_path / "tables")
+    tables = {name: load_table(tmp_path / "tables" / f"{name}.parquet") for name in ("groups", "gallery")}
+    assert tables["groups"]["subset"].tolist() == ["natural", "natural"]
+    assert set(tables["gallery"]["subset"]) == {"natural", ""}
+    assert tables["groups"]["images"].tolist() == [3, 1]
+
+
+def test_logs_of_networks_that_edit(config: Config, tmp_path: Path) -> None:
+    """Only of those that a configured method needs, each checked against its own configuration."""
+    write_run(config)
+    tabulate(config, output=tmp_path / "none")
+    assert load_table(tmp_path / "none" / "editor_training.parquet").empty
+    more = config.editors | {name: EditorConfig(artifacts=[name]) for name in ("mend", "hypernet")}
+    both = config.model_copy(update={"editors": more})
+    edits = load_table(config.results / "base" / "edits" / "ft.parquet")
+    for name in ("mend", "hypernet"):
+        made = provenance("edit_groups", depends(both, "edit_groups", backbone="base", method=name))
+        save_table(config.results / "base" / "edits" / f"{name}.parquet", edits.assign(method=name), made)
+    with pytest.raises(ArtifactError, match="mend_log"):
+        tabulate(both, output=tmp_path / "some")
+    log = pd.DataFrame(NETWORK).assign(multiplier=np.nan, margin=np.nan, seconds=0.1)
+    made = provenance("train_editor", depends(both, "train_editor", backbone="base", method="mend"))
+    save_table(config.results / "base" / "mend_log.parquet", log, made)
+    tabulate(both, output=tmp_path / "some")
+    table = load_table(tmp_path / "some" / "editor_training.parquet")
+    assert table[["backbone", "network", "iteration", "loss_edit"]].to_numpy().tolist() == [
+        ["base", "mend", 0, 2.0],
+        ["base", "mend", 1, 1.0],
+    ]
+    assert set(load_table(tmp_path / "some" / "edits.parquet")["method"]) == {"ft", "mend", "hypernet"}
 
 
 def test_stage_refuses_another_configuration(config: Config, tmp_path: Path) -> None:

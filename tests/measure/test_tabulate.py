@@ -74,6 +74,13 @@ def test_columns_are_those_that_readers_expect() -> None:
     assert table[["steps", "converged", "seconds", "fraction"]].iloc[0].tolist() == [4.0, 1.0, 2.0, 0.1]
 
 
+def test_share_of_converged_edits() -> None:
+    done = rows(("m", 0.5, "natural", "1_2", 0.5, 0.5), ("m", 0.5, "natural", "3_4", 0.5, 0.5))
+    open_ = rows(*[("m", 0.5, "natural", "3_4", 0.5, 0.5)] * 3, status="not_converged")
+    table = tabulate.curves(pd.concat([done, open_]), 10, 0).set_index("subset")
+    assert table.loc["natural", "converged"] == pytest.approx((1 + 0.25) / 2)
+
+
 def test_a_group_without_generalization_is_left_out() -> None:
     edits = rows(("m", 0.5, "natural", "1_2", np.nan, 0.5), ("m", 0.5, "natural", "3_4", 0.3, 0.7))
     table = tabulate.curves(edits, 100, 0).set_index("subset").loc["natural"]

@@ -30,10 +30,11 @@ CONFIG = {
         "groups": 3,
         "max_images": 6,
         "max_edits": 3,
+        "held_out_groups": 2,
     },
     "locality": {"sources": ["world"], "gap": 1.0},
-    "descent": {"learning_rate": 3e-3, "max_steps": 8, "stop_loss": 0.05},
-    "search": {"run_length": 2, "max_edits": 2, "bootstrap": 50},
+    "descent": {"max_steps": 8, "stop_loss": 0.05},
+    "search": {"learning_rate": 3e-3, "run_length": 2, "max_edits": 2, "bootstrap": 50},
     "meta_train": {
         "pseudo": {"images": "world", "patches": [1, 2]},
         "iterations": 4,
@@ -46,10 +47,19 @@ CONFIG = {
         "checkpoint_every": 1,
     },
     "editors": {
-        "hypernet": {"artifacts": ["hypernet"], "sparsity": [0.5, 0.9]},
-        "ft": {},
-        "random_mask": {"sparsity": [0.5]},
+        "hypernet": {"artifacts": ["hypernet"], "sparsity": [0.5, 0.9], "learning_rate": 3e-3},
+        "ft": {
+            "learning_rate": 3e-3,
+            "tune": {"learning_rate": [1e-3, 3e-3]},
+            "original": {"learning_rate": 1e-4},
+        },
+        "random_mask": {
+            "sparsity": [0.5],
+            "learning_rate": 3e-3,
+            "tune": {"learning_rate": [3e-3], "sparsity": [0.3, 0.6]},
+        },
     },
+    "tuning": {"trials": 2},
     "specificity": {"sparsity": 0.9},
 }
 
@@ -91,6 +101,7 @@ class World:
                 "state": Path("state.pt"),
             },
             "edit-groups": {"benchmark": 0, "locality": 0, "choice": 0},
+            "tune": {"benchmark": 0, "locality": 0, "choice": 0},
             "specificity": {
                 "benchmark": 0,
                 "choice": 0,
@@ -108,14 +119,12 @@ class World:
         return main(self.arguments(stage, *more))
 
     def edit(self, method: str, output: Path | str, *more: str) -> int:
-        """Exit code of the edits of a method on the natural subset."""
+        """Exit code of the edits of a method."""
         artifacts = CONFIG["editors"].get(method, {}).get("artifacts", [])
         needed = [
             w for name in artifacts for w in ("--artifact", f"{name}={self.results / name}.safetensors")
         ]
-        return self.run(
-            "edit-groups", "--method", method, "--subset", "natural", "--output", str(output), *needed, *more
-        )
+        return self.run("edit-groups", "--method", method, "--output", str(output), *needed, *more)
 
 
 def write_world(folder: Path, vit) -> None:
@@ -151,5 +160,5 @@ def chain(tmp_path_factory, vit):
         for stage in ("build-benchmark", "build-locality", "search-layers", "meta-train", "specificity"):
             assert world.run(stage) == 0
         for method in CONFIG["editors"]:
-            assert world.edit(method, world.results / "edits" / method / "natural.parquet") == 0
+            assert world.edit(method, world.results / "edits" / f"{method}.parquet") == 0
         yield world

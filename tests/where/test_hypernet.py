@@ -3,6 +3,7 @@ import torch
 
 from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.edits import Samples
+from vitedit.model.vit import Split
 from vitedit.where.hypernet import CLAMP, Hypernet, score_units, soften
 from vitedit.where.masks import join
 
@@ -36,7 +37,7 @@ def test_soft_masks_stay_off_the_ends():
 
 def test_saved_and_loaded_it_is_the_same(tmp_path, network, split, images):
     network.save(tmp_path / "h.safetensors", {"depends": {"a": 1}})
-    loaded = Hypernet.load(tmp_path / "h.safetensors", split.sites, {"a": 1})
+    loaded = Hypernet.load(tmp_path / "h.safetensors", split, {"a": 1})
     with torch.no_grad():
         assert torch.equal(join(loaded(split.cls(images))), join(network.eval()(split.cls(images))))
 
@@ -48,13 +49,13 @@ def test_one_of_another_configuration_is_refused(tmp_path, network, split):
     with pytest.raises(
         ArtifactError, match="meta_train.iterations: made with 3, configuration says 4.*Run rule meta_train"
     ):
-        Hypernet.load(tmp_path / "h.safetensors", split.sites, {"meta_train": {"iterations": 4}})
+        Hypernet.load(tmp_path / "h.safetensors", split, {"meta_train": {"iterations": 4}})
 
 
 def test_one_for_other_sites_is_refused(tmp_path, network, split):
     network.save(tmp_path / "h.safetensors", {})
     with pytest.raises(ArtifactError, match="are to be edited"):
-        Hypernet.load(tmp_path / "h.safetensors", split.sites[:2])
+        Hypernet.load(tmp_path / "h.safetensors", Split(split.vit, split.sites[:2]))
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

@@ -42,6 +42,7 @@ RENDERED = [
 ]
 TRAINED_HERE = [name for name, model in CONFIG.models.items() if model.pretrain]
 WORLD_WEIGHTS = [str(CONFIG.checkpoint(name)) for name in TRAINED_HERE]
+NETWORKS = [name for name, stage in lineage.ARTIFACTS.items() if stage == "train_editor"]
 STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 
 _groups, _boundary = [
@@ -53,6 +54,9 @@ IMAGE_SETS = {
     "build_locality": _boundary,
     "search_layers": [*_groups, *_boundary],
     "meta_train": [CONFIG.meta_train.pseudo.images],
+    "collect_statistics": [CONFIG.statistics.images],
+    "train_editor": [CONFIG.meta_train.pseudo.images],
+    "tune": [*_groups, *_boundary],
     "edit_groups": [*_groups, *_boundary],
     "specificity": _groups,
     "tabulate": [*_groups, *_boundary, CONFIG.meta_train.pseudo.images],
@@ -154,20 +158,16 @@ def depends(stage):
     """The parts of the configuration behind a job's result, as a function of its wildcards."""
 
     def of(wildcards):
-        named = {key: wildcards[key] for key in ("backbone", "method", "model") if key in wildcards.keys()}
-        return lineage.depends(CONFIG, stage, **named)
+        given = {key: wildcards[key] for key in ("backbone", "method", "model") if key in wildcards.keys()}
+        subject = {"method": wildcards["network"]} if "network" in wildcards.keys() else {}
+        return lineage.depends(CONFIG, stage, **given, **subject)
 
     return of
 
 
 def edit_files():
-    """Rows of every method on every subset, for every backbone."""
-    return expand(
-        f"{RESULTS}/{{backbone}}/edits/{{method}}/{{subset}}.parquet",
-        backbone=CONFIG.backbones,
-        method=CONFIG.editors,
-        subset=CONFIG.subsets,
-    )
+    """Rows of every method for every backbone."""
+    return per_backbone(*(f"edits/{method}.parquet" for method in CONFIG.editors))
 
 
 def artifact_files(wildcards):
@@ -184,3 +184,9 @@ def artifact_flags(wildcards):
 def per_backbone(*files):
     """Files that every backbone has."""
     return expand(f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.backbones, file=files)
+
+
+def network_logs():
+    """Training logs of the networks that the run's methods need."""
+    needed = {name for section in CONFIG.editors.values() for name in section.artifacts}
+    return per_backbone(*(f"{name}_log.parquet" for name in NETWORKS if name in needed))

@@ -1,8 +1,8 @@
-"""Edits, one by one image, with every method."""
+"""Edits, one by one image, with every method; and the tuning of methods on held-out groups."""
 
 
 rule edit_groups:
-    """Edits on every edit sample of a subset with every setting of a method, each measured: one row an edit."""
+    """Edits on every edit sample with every setting of a method, each measured: one row an edit."""
     input:
         given=ancient(given("edit_groups")),
         weights=weights("edit_groups"),
@@ -11,11 +11,11 @@ rule edit_groups:
         choice="<results>/{backbone}/layers.json",
         artifacts=artifact_files,
     output:
-        rows="<results>/{backbone}/edits/{method}/{subset}.parquet",
+        rows="<results>/{backbone}/edits/{method}.parquet",
     log:
-        "<logs>/edit_groups/{backbone}/{method}/{subset}.log",
+        "<logs>/edit_groups/{backbone}/{method}.log",
     benchmark:
-        "<benchmarks>/edit_groups/{backbone}/{method}/{subset}.tsv"
+        "<benchmarks>/edit_groups/{backbone}/{method}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -30,9 +30,78 @@ rule edit_groups:
         code=lambda wildcards: lineage.code("edit_groups", wildcards.method),
         data=data_version("edit_groups"),
     message:
-        "Editing {wildcards.backbone} on {wildcards.subset} with {wildcards.method}"
+        "Editing {wildcards.backbone} with {wildcards.method}"
     shell:
         "vitedit edit-groups --config {params.config} --threads {threads}"
-        " --backbone {wildcards.backbone} --method {wildcards.method} --subset {wildcards.subset}"
+        " --backbone {wildcards.backbone} --method {wildcards.method}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
         " --output {output.rows} &> {log}"
+
+
+rule tune:
+    """Tries a method's hyper-parameters on held-out groups."""
+    input:
+        given=ancient(given("tune")),
+        weights=weights("tune"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+        choice="<results>/{backbone}/layers.json",
+        artifacts=artifact_files,
+    output:
+        trials="<results>/{backbone}/tuning/{method}.parquet",
+    log:
+        "<logs>/tune/{backbone}/{method}.log",
+    benchmark:
+        "<benchmarks>/tune/{backbone}/{method}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        artifacts=artifact_flags,
+        depends=depends("tune"),
+        code=lambda wildcards: lineage.code("tune", wildcards.method),
+        data=data_version("tune"),
+    message:
+        "Tuning {wildcards.method} on {wildcards.backbone}"
+    shell:
+        "vitedit tune --config {params.config} --threads {threads}"
+        " --backbone {wildcards.backbone} --method {wildcards.method}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
+        " --output {output.trials} &> {log}"
+
+
+rule tuning:
+    """All trials as a table, and the best of each method as a configuration to lay over the run's."""
+    input:
+        trials=expand(
+            "<results>/{backbone}/tuning/{method}.parquet",
+            backbone=CONFIG.backbones,
+            method=CONFIG.tuned_methods,
+        ),
+    output:
+        table="<results>/tuning.parquet",
+        text="<results>/tuning.csv",
+        tuned="<results>/tuned.yaml",
+    log:
+        "<logs>/tuning.log",
+    benchmark:
+        "<benchmarks>/tuning.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=EFFECTIVE,
+        code=lineage.code("tuning"),
+    message:
+        "Table of all trials"
+    shell:
+        "vitedit tuning --config {params.config} --threads {threads} --output {output.table}"
+        " --tuned {output.tuned} &> {log}"

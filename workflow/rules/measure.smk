@@ -48,6 +48,7 @@ rule tabulate:
         truth=ancient(truth_files()),
         backbones=per_backbone("benchmark.parquet", "locality.parquet", "layers.parquet", "layers.json"),
         trained=per_backbone("hypernet_log.parquet", "specificity.parquet"),
+        networks=network_logs(),
         edits=edit_files(),
     output:
         tables=TABLE_FILES,

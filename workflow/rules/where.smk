@@ -1,4 +1,4 @@
-"""Where to edit: the layers, and the network that picks the weights inside them."""
+"""What is learned once a backbone: the layers, the network that picks the weights inside them, what other methods need."""
 
 
 rule search_layers:
@@ -70,3 +70,73 @@ rule meta_train:
         "vitedit meta-train --config {params.config} --threads 2 --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice}"
         " --state {params.state} --output {output.hypernet} --log-table {output.log_table} &> {log}"
+
+
+rule collect_statistics:
+    """Memory of last-block queries (T-Patcher) and second moment of last-block keys (ROME) from pre-training images."""
+    input:
+        given=ancient(given("collect_statistics")),
+        weights=weights("collect_statistics"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+    output:
+        memory="<results>/{backbone}/memory.safetensors",
+        covariance="<results>/{backbone}/covariance.safetensors",
+    log:
+        "<logs>/collect_statistics/{backbone}.log",
+    benchmark:
+        "<benchmarks>/collect_statistics/{backbone}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        depends=depends("collect_statistics"),
+        code=lineage.code("collect_statistics"),
+        data=data_version("collect_statistics"),
+    message:
+        "Memory and key covariance of {wildcards.backbone}"
+    shell:
+        "vitedit collect-statistics --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
+        " --benchmark {input.benchmark} --locality {input.locality}"
+        " --memory {output.memory} --covariance {output.covariance} &> {log}"
+
+
+rule train_editor:
+    """Meta-trains a network that predicts the edit itself; goes on where an interrupted training stopped."""
+    input:
+        given=ancient(given("train_editor")),
+        weights=weights("train_editor"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+    output:
+        network="<results>/{backbone}/{network}.safetensors",
+        log_table="<results>/{backbone}/{network}_log.parquet",
+    log:
+        "<logs>/train_editor/{backbone}/{network}.log",
+    benchmark:
+        "<benchmarks>/train_editor/{backbone}/{network}.tsv"
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+        gpu=1,
+    params:
+        state=f"{RESULTS}/state/{{backbone}}-{{network}}.pt",
+        config=EFFECTIVE,
+        depends=depends("train_editor"),
+        code=lineage.code("train_editor"),
+        data=data_version("train_editor"),
+    message:
+        "Meta-training {wildcards.network} of {wildcards.backbone}"
+    shell:
+        "vitedit train-editor --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
+        " --network {wildcards.network} --benchmark {input.benchmark} --locality {input.locality}"
+        " --state {params.state} --output {output.network} --log-table {output.log_table} &> {log}"

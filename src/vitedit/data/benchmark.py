@@ -4,13 +4,12 @@ An image that the base model gets right never enters: under `mad` its prediction
 the stronger model supplies, under `errors` and in the styles from the true one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Int64
 
-from vitedit.config import BenchmarkConfig
 from vitedit.data.images import ImageSet
 from vitedit.errors import ConfigError
 
@@ -73,32 +72,43 @@ def mistakes(
     )
 
 
-def largest_groups(candidates: pd.DataFrame, groups: int, min_size: int) -> list[str]:
-    """Names of the groups that are kept, the largest first and ties by name.
+HELD_OUT = "tuning"
+"""Subset of the groups on which hyper-parameters are chosen; no result is measured on it."""
+
+
+def largest_groups(candidates: pd.DataFrame, groups: int, min_size: int, held_out: int = 0) -> tuple[list[str], list[str]]:
+    """Names of the groups that are kept, the largest first and ties by name, and of the next largest, which are held out.
 
     Raises:
         ConfigError: All groups are smaller than `min_size`.
     """
     sizes = candidates["key"].value_counts()
-    kept = sorted(sizes[sizes >= min_size].index, key=lambda name: (-sizes[name], name))[:groups]
-    if not kept:
+    ranked = sorted(sizes[sizes >= min_size].index, key=lambda name: (-sizes[name], name))
+    if not ranked:
         raise ConfigError(
             f"benchmark: {len(candidates)} candidates in {len(sizes)} groups, the largest of {sizes.max()} "
             f"images, but `benchmark.min_size` is {min_size}. Lower it or `benchmark.min_confidence`, "
             "or give more images."
         )
-    return kept
+    return ranked[:groups], ranked[groups : groups + held_out]
 
 
 def manifest(
-    subset: str, images: ImageSet, candidates: pd.DataFrame, kept: Iterable[str], config: BenchmarkConfig
+    subset: str,
+    images: ImageSet,
+    candidates: pd.DataFrame,
+    kept: Sequence[str],
+    max_images: int | None,
+    max_edits: int | None,
 ) -> pd.DataFrame:
     """Rows of the kept groups, group by group, in file order within each; columns `COLUMNS`."""
+    if not kept:
+        return pd.DataFrame(columns=COLUMNS)
     parts = []
     for name in kept:
         rows = np.flatnonzero(candidates["key"] == name)
-        places = candidates.index[rows[spaced(len(rows), config.max_images)]]
-        edits = np.isin(np.arange(len(places)), spaced(len(places), config.max_edits))
+        places = candidates.index[rows[spaced(len(rows), max_images)]]
+        edits = np.isin(np.arange(len(places)), spaced(len(places), max_edits))
         files = [images.files[place] for place in places]
         group = candidates.loc[places]
         parts.append(group.assign(subset=subset, group=name, images=images.name, file=files, is_edit=edits))

@@ -1,6 +1,7 @@
 """CutMix pseudo-samples for meta-training (paper section 3.3; published code)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,16 @@ TRIES = 10
 ROOM = 1 << 30  # bytes of decoded images kept in memory
 
 Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Images, two mixtures of each with different donors, and other images."""
+
+    originals: Float32[Tensor, "size 3 S S"]
+    mixed: Float32[Tensor, "size 3 S S"]
+    views: Float32[Tensor, "size 3 S S"]
+    others: Float32[Tensor, "others 3 S S"]
 
 
 class PseudoSamples:
@@ -55,22 +66,40 @@ class PseudoSamples:
         Raises:
             ImageError: Fewer than 2 * size images, or an unreadable one.
         """
-        if len(self.indices) < 2 * size:
-            raise ImageError(
-                f"meta_train.pseudo: a batch of {size} needs {2 * size} images, '{self.images.name}' has "
-                f"{len(self.indices)} outside benchmark and locality set; "
-                "lower `meta_train.batch_size` or give more images."
-            )
         rng = numpy_rng("pseudo", self.seed, iteration)
-        drawn = rng.choice(self.indices, 2 * size, replace=False)
-        pixels = np.stack([self._crop(int(index), rng) for index in drawn])
-        originals = normalize(pixels[:size], self.transform)
-        mixed = normalize(pixels[:size], self.transform)
-        donors = normalize(pixels[size:], self.transform)
-        for at in range(size):
+        drawn = self._draw(2 * size, f"a batch of {size}", rng)
+        originals, donors = drawn.split([size, size])
+        return originals, self._mix(originals, donors, rng)
+
+    def views(self, iteration: int, size: int, others: int) -> Views:
+        """Originals mixed twice, with other donors and rectangles, and other images; all 3 * size + others are different.
+
+        Raises:
+            ImageError: There are fewer images, or an unreadable one.
+        """
+        rng = numpy_rng("views", self.seed, iteration)
+        drawn = self._draw(3 * size + others, f"a batch of {size} with two views and {others} others", rng)
+        originals, first, second, rest = drawn.split([size, size, size, others])
+        return Views(originals, self._mix(originals, first, rng), self._mix(originals, second, rng), rest)
+
+    def _draw(self, count: int, what: str, rng: np.random.Generator) -> Float32[Tensor, "count 3 S S"]:
+        """Random parts of different images."""
+        if len(self.indices) < count:
+            raise ImageError(
+                f"meta_train.pseudo: {what} needs {count} images, '{self.images.name}' has "
+                f"{len(self.indices)} outside benchmark and locality set; "
+                "lower the training's `batch_size` or give more images."
+            )
+        drawn = rng.choice(self.indices, count, replace=False)
+        return normalize(np.stack([self._crop(int(index), rng) for index in drawn]), self.transform)
+
+    def _mix(self, originals: Tensor, donors: Tensor, rng: np.random.Generator) -> Tensor:
+        """A rectangle of donor i pasted into a copy of original i."""
+        mixed = originals.clone()
+        for at in range(len(mixed)):
             rows, columns = self._rectangle(rng)
             mixed[at, :, rows, columns] = donors[at, :, rows, columns]
-        return originals, mixed
+        return mixed
 
     def _crop(self, index: int, rng: np.random.Generator) -> UInt8[np.ndarray, "S S 3"]:
         """A random part of an image at the model's input size."""

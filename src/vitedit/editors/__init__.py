@@ -2,22 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib import import_module
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from vitedit.config import Config, Scalar
 from vitedit.editors.base import Editor
-from vitedit.editors.ft import FineTune
-from vitedit.editors.hypernet import HypernetMask
-from vitedit.editors.random_mask import RandomMask
 from vitedit.errors import ConfigError, UnknownNameError
 
-EDITORS: dict[str, type[Editor]] = {
-    "hypernet": HypernetMask,
-    "ft": FineTune,
-    "random_mask": RandomMask,
+EDITORS = {
+    "hypernet": "HypernetMask",
+    "ft": "FineTune",
+    "ft_l1": "FineTuneL1",
+    "ft_l2": "FineTuneL2",
+    "t_patcher": "TPatcher",
+    "kn": "KnowledgeNeurons",
+    "kn_slots": "KnowledgeSlots",
+    "spt": "SensitiveWeights",
+    "rome": "Rome",
+    "lora": "LoRA",
+    "ke": "KnowledgeEditor",
+    "mend": "Mend",
+    "random_mask": "RandomMask",
 }
+"""Method -> its class in `vitedit.editors.<method>`, imported when it is asked for."""
 
 SHARED = ("descent", "seed")
 """Fields that come from the run's configuration, not from the method's own section."""
@@ -31,7 +40,7 @@ def editor_class(method: str) -> type[Editor]:
     """
     if method not in EDITORS:
         raise UnknownNameError(f"no method '{method}'. Methods: {', '.join(EDITORS)}.")
-    return EDITORS[method]
+    return getattr(import_module(f"vitedit.editors.{method}"), EDITORS[method])
 
 
 def build(method: str, setting: Mapping[str, Scalar], config: Config, artifacts: Mapping[str, Any]) -> Editor:
@@ -55,7 +64,8 @@ def check(config: Config) -> None:
             raise ConfigError(
                 f"editors.{method}.artifacts: {section.artifacts} given, the method needs {list(cls.artifacts)}."
             )
-        for setting in section.settings():
+        original = [section.middle() | section.original] if section.original else []
+        for setting in [*section.settings(), *section.trials(), *original]:
             _check_setting(method, cls, setting)
 
 

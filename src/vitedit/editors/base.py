@@ -11,7 +11,14 @@ class Editor(ABC):
     """A method as a frozen dataclass of its hyper-parameters (and trained artefacts); subclasses are final."""
 
     artifacts: ClassVar[tuple[str, ...]] = ()
-    """Names of the trained artefacts that are passed as fields."""
+    """Names of the trained artefacts that are passed as fields; the class of such a field has `load(path, base, depends)`."""
+
+    def cut(self, base: Split) -> Split:
+        """The model cut before the matrices that this method edits: by default those that the run chose.
+
+        Edits are made and measured on it, so that a method that edits the last block costs the last block only.
+        """
+        return base
 
     @final
     def edit(self, split: Split, samples: Samples) -> Edits:
@@ -29,7 +36,7 @@ class Editor(ABC):
                 f"labels {samples.labels.tolist()[:8]} are not all among the model's {classes} classes 0 to {classes - 1}."
             )
         before = [parameter._version for parameter in split.vit.parameters()]
-        edits = self.run(split, samples).check(split.vit)
+        edits = self.run(self.cut(split), samples).check(split.vit)
         assert before == [parameter._version for parameter in split.vit.parameters()], (
             "an editor wrote to the base model"
         )
@@ -37,4 +44,4 @@ class Editor(ABC):
 
     @abstractmethod
     def run(self, split: Split, samples: Samples) -> Edits:
-        """The method itself."""
+        """The method itself, on the model as `cut` cuts it."""

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import final
 
-import torch
-
-from vitedit.config import DescentConfig
+from vitedit.config import DescentConfig, Rate
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
-from vitedit.where.masks import edit_under, units
+from vitedit.where.masks import fine_tune
 
 
 @final
@@ -18,8 +16,9 @@ class FineTune(Editor):
     """The shared descent with nothing frozen: density 1 of the masked methods (one optimiser start for all, deviation D17)."""
 
     descent: DescentConfig
+    learning_rate: Rate
+    """Step size of RMSprop."""
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Descends on all weights of the sites."""
-        free = torch.ones(len(samples), units(split))
-        return edit_under(split, samples, free, self.descent)
+        return fine_tune(split, samples, self.descent, self.learning_rate)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from vitedit.config import DescentConfig, Sparsity
+from vitedit.config import DescentConfig, Rate, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
@@ -19,6 +19,8 @@ class HypernetMask(Editor):
     artifacts: ClassVar[tuple[str, ...]] = ("hypernet",)
 
     descent: DescentConfig
+    learning_rate: Rate
+    """Step size of RMSprop."""
     sparsity: Sparsity
     """Share of hidden units that stay frozen."""
     hypernet: Hypernet
@@ -27,4 +29,4 @@ class HypernetMask(Editor):
     def run(self, split: Split, samples: Samples) -> Edits:
         """Predicts masks and descends under them."""
         scores = score_units(self.hypernet, split, samples.images)
-        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent)
+        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent, self.learning_rate)

@@ -6,7 +6,7 @@ from typing import final
 import torch
 
 from vitedit.artifacts import torch_rng
-from vitedit.config import DescentConfig, Sparsity
+from vitedit.config import DescentConfig, Rate, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
@@ -19,6 +19,8 @@ class RandomMask(Editor):
     """A random mask for every edit sample; masks of one sample are nested over sparsities."""
 
     descent: DescentConfig
+    learning_rate: Rate
+    """Step size of RMSprop."""
     sparsity: Sparsity
     """Share of hidden units that stay frozen."""
     seed: int = 0
@@ -28,4 +30,4 @@ class RandomMask(Editor):
         """Draws masks and descends under them."""
         rngs = [torch_rng(self.seed, "random_mask", key) for key in samples.keys]
         scores = torch.stack([torch.rand(units(split), generator=rng) for rng in rngs])
-        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent)
+        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent, self.learning_rate)

@@ -7,8 +7,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "00_overview": ("fig0_summary",),
     "01_benchmark": ("fig1_groups", "fig3_pretraining", "tableA_groups"),
     "02_layer_search": ("fig2_layers",),
-    "03_meta_training": ("figH_training",),
-    "04_edits": ("fig4_curves", "fig4b_success"),
+    "03_meta_training": ("figH_training", "figI_editor_training"),
+    "04_edits": ("fig4_curves", "figF_curves", "fig4b_success"),
     "05_masks": ("fig5a_masks",),
     "06_specificity": ("fig6_specificity",),
 }
@@ -21,6 +21,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "groups": ("parquet", "csv"),
     "layers": ("parquet", "csv"),
     "training": ("parquet", "csv"),
+    "editor_training": ("parquet", "csv"),
     "masks": ("parquet", "csv"),
     "specificity": ("parquet", "csv"),
     "overlap": ("parquet", "csv"),

@@ -32,20 +32,32 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Sparsity of the searched and of the predicted masks, divergence of the edited from the original prediction, and"
         " regression loss. Pale: every iteration; strong: running median. (Paper: Figure H.)",
     ),
+    "figI_editor_training": (
+        "Training of the networks that edit",
+        "KE and MEND learn to compute an edit themselves: loss of the edit, share of other views of the edit sample that are"
+        " right after the edit (dotted: before it), and divergence of predictions on other images (dashed: what KE's training"
+        " allows). Pale: every iteration; strong: running median. (Not in the paper.)",
+    ),
     "fig4_curves": (
         "Generalization against locality",
-        "A line a method, a point a setting; numbers are sparsities, bars 95 % bootstrap intervals over groups. (Paper: Figure 4;"
-        " Figure F for ViT-S.)",
+        "A line a method, a point a setting, on the first backbone; up and right is better. Numbers are sparsities of the"
+        " learned mask. Bars: 95 % bootstrap intervals over groups, faint for the other methods; they are wide because groups"
+        " differ, and all methods edit the same groups. (Paper: Figure 4.)",
+    ),
+    "figF_curves": (
+        "Generalization against locality on the other backbone",
+        "As the figure before, for the run's other backbones. (Paper: Figure F, ViT-S.)",
     ),
     "fig4b_success": (
-        "Success and effort of edits",
-        "Share of edits after which the edit sample itself is right, and mean number of updates, over all groups; bars: 95 %"
-        " bootstrap intervals over groups.",
+        "Success, updates and time of edits",
+        "Share of edits after which the edit sample itself is right, mean number of updates and mean time of an edit, failed ones"
+        " included, over all groups. A row a method, a point a setting; bars reach from the least to the greatest.",
     ),
     "fig5a_masks": (
         "Learned against random masks",
         "Generalization and locality over the sparsity of the mask, means over all groups; bands: 95 % bootstrap intervals over"
-        " groups; dashed: fine-tuning without a mask. Above: share of the backbone's weights that an edit changes."
+        " groups, of learned and random masks; dashed level: fine-tuning without a mask. Other methods that choose what to change"
+        " are shown at the same sparsity. Above: share of the backbone's weights that an edit with a learned mask changes."
         " (Paper: Figure 5a.)",
     ),
     "fig6_specificity": (

@@ -11,8 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from vitedit.figures.style import methods
-from vitedit.figures.summary import PROPOSED
+from vitedit.figures.style import PROPOSED, methods
 
 Verdict = Literal["reproduced", "not reproduced", "undecided"]
 Tables = Mapping[str, pd.DataFrame]
@@ -117,12 +116,12 @@ def comparison_claims(differences: pd.DataFrame, backbone: str, proposed: str = 
     look = methods([*differences["method"], *differences["reference"]])
     found = []
     for reference, part in ours.groupby("reference", sort=False):
+        style = look[str(reference)]
         equal = part["value"].notna().any() and _has_knob(differences, str(reference))
-        source = "Figure 5a" if equal else "Figure 4"
-        other = f"“{look[str(reference)][0]}”{' at the same sparsity' if equal else ''}"
+        other = f"“{style.words}”{' at the same sparsity' if equal else ''}"
         statement = f"Learned masks edit better than {other}: more generalization, more locality, or both."
         verdict, text = _compare(part)
-        found.append(Claim(source, backbone, statement, verdict, text))
+        found.append(Claim(style.paper, backbone, statement, verdict, text))
     return sorted(found, key=lambda claim: claim.source)
 
 
@@ -139,14 +138,12 @@ def outcome(gr: tuple[float, float], lr: tuple[float, float]) -> Literal["better
 
 
 def _compare(part: pd.DataFrame) -> tuple[Verdict, str]:
-    """Verdict and sentence of one comparison at every setting."""
+    """Verdict and sentences of one comparison: where it is better, and by how much."""
     at: dict[str, list[str]] = {"better": [], "worse": [], "mixed": [], "open": []}
-    gains: list[str] = []
     for value, rows in part.groupby("value", sort=True, dropna=False):
         gr, lr = (rows[rows["metric"] == name].iloc[0] for name in ("gr", "lr"))
-        name = "" if pd.isna(value) else f"{value:g}"
-        at[outcome((gr["low"], gr["high"]), (lr["low"], lr["high"]))].append(name or "the one setting")
-        gains.append(f"{name + ': ' if name else ''}GR {points(*gr[_MEAN])}, LR {points(*lr[_MEAN])}")
+        name = "the one setting" if pd.isna(value) else f"{value:g}"
+        at[outcome((gr["low"], gr["high"]), (lr["low"], lr["high"]))].append(name)
     wording = {
         "better": "better at {}",
         "worse": "worse at {}",
@@ -154,8 +151,19 @@ def _compare(part: pd.DataFrame) -> tuple[Verdict, str]:
         "open": "no difference shown at {}",
     }
     summary = "; ".join(wording[kind].format(", ".join(values)) for kind, values in at.items() if values)
-    summary = summary[:1].upper() + summary[1:]
-    return _majority(at), f"{summary}. Gains in percentage points: {'; '.join(gains)}."
+    return _majority(at), f"{summary[:1].upper()}{summary[1:]}. Gains in percentage points: {_gains(part)}."
+
+
+def _gains(part: pd.DataFrame) -> str:
+    """The least and the greatest mean of several settings, and the last setting with its intervals."""
+    rates = {name.upper(): rows.sort_values("value") for name, rows in part.groupby("metric", sort=False)}
+    last = ", ".join(f"{name} {points(*rows.iloc[-1][_MEAN])}" for name, rows in rates.items())
+    known = {name: 100 * rows["difference"].dropna() for name, rows in rates.items()}
+    settings = part["value"].dropna().unique()
+    if len(settings) < 2 or not all(map(len, known.values())):
+        return last
+    spans = (f"{name} {gains.min():+.1f} to {gains.max():+.1f}" for name, gains in known.items())
+    return f"{', '.join(spans).replace('-', '−')}; at {settings.max():g} {last}"
 
 
 def _majority(at: Mapping[str, list[str]]) -> Verdict:

@@ -29,6 +29,7 @@ Cell = dict[str, str | bytes]
 _PANEL_GROUPS = 24  # of a subset, the largest
 _ROWS = {"natural": 3}  # groups in the picture sheet
 _STYLE_ROWS = 2
+_TYPICAL_ROWS = 6
 _PALE = 0.35
 
 
@@ -48,7 +49,8 @@ def fig1_groups(gallery: pd.DataFrame) -> Figure:
         ):
             title = panel_title(backbone, backbones, words(str(subset)))
             parts = [part for _, part in pictures.groupby("group", sort=False)]
-            rows += [(title, _cells(part)) for part in parts[: _ROWS.get(str(subset), _STYLE_ROWS)]]
+            most = max(1, _ROWS.get(str(subset), _STYLE_ROWS) // len(backbones))
+            rows += [(title, _cells(part)) for part in parts[:most]]
         near = _cells(table[table["role"] == "locality"])
         rows += [(panel_title(backbone, backbones, "must not change"), near[:6])] if near else []
     heads = ["edit sample", "neighbours: must be corrected too"]
@@ -64,18 +66,25 @@ def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
     """
     backbones = list(dict.fromkeys(gallery["backbone"]))
     rows: list[tuple[str, list[Cell | None]]] = []
-    for (backbone, _group), part in gallery[gallery["subset"] == "natural"].groupby(
-        ["backbone", "group"], sort=False
-    ):
-        typical, errors = part[part["role"] == "pretraining"], _cells(part[part["role"] != "pretraining"])
-        both = [_padded(_cells(images), 2) for _, images in typical.groupby("label_name", sort=False)]
-        if len(both) == 2 and errors:
-            rows.append((panel_title(str(backbone), backbones), [*both[0], *both[1], *_padded(errors, 3)]))
+    for backbone, table in gallery[gallery["subset"] == "natural"].groupby("backbone", sort=False):
+        cells = _typical_and_errors(table)[: max(1, _TYPICAL_ROWS // len(backbones))]
+        rows += [(panel_title(str(backbone), backbones), row) for row in cells]
     return _sheet(
         rows,
         ["pre-training: the true class", "pre-training: what it is taken for", "benchmark images"],
         [0, 2, 4],
     )
+
+
+def _typical_and_errors(table: pd.DataFrame) -> list[list[Cell | None]]:
+    """A row a group: pictures of the true class, of the class it is taken for, and of the group."""
+    rows: list[list[Cell | None]] = []
+    for _, part in table.groupby("group", sort=False):
+        typical, errors = part[part["role"] == "pretraining"], _cells(part[part["role"] != "pretraining"])
+        both = [_padded(_cells(images), 2) for _, images in typical.groupby("label_name", sort=False)]
+        if len(both) == 2 and errors:
+            rows.append([*both[0], *both[1], *_padded(errors, 3)])
+    return rows
 
 
 def _cells(part: pd.DataFrame) -> list[Cell | None]:
@@ -154,7 +163,7 @@ def tableA_groups(groups: pd.DataFrame) -> Figure:
     backbones, subsets = list(dict.fromkeys(groups["backbone"])), list(dict.fromkeys(groups["subset"]))
     panels = list(groups.groupby(["backbone", "subset"], sort=False))
     most = min(_PANEL_GROUPS, max((len(part) for _, part in panels), default=1))
-    figure, axes = grid(max(len(panels), 1), 3, 4.3, 1.2 + 0.24 * most)
+    figure, axes = grid(max(len(panels), 1), 3, 3.6, 1.2 + 0.24 * most)
     if not panels:
         empty(axes[0], "No groups in this run.")
     for axis, ((backbone, subset), part) in zip(axes, panels, strict=False):
@@ -163,10 +172,11 @@ def tableA_groups(groups: pd.DataFrame) -> Figure:
             panel_title(
                 str(backbone),
                 backbones,
-                f"{words(str(subset))}: {len(part)} groups, {part['images'].sum()} images",
+                f"{words(str(subset))}: {len(part)} groups",
             )
         )
         _bars(axis, part.head(_PANEL_GROUPS).iloc[::-1], colour, most)
+        axis.set_xlabel(f"Images in the group ({part['images'].sum():,} in all)")
     patches = [Patch(facecolor=("#444444", share)) for share in (_PALE, 1)]
     figure.legend(
         patches,
@@ -192,7 +202,6 @@ def _bars(axis: Axes, part: pd.DataFrame, colour: str, most: int) -> None:
         )
     axis.set_yticks(places, titles, fontsize=8)
     axis.set_ylim(len(part) - most - 0.6, len(part) - 0.4)
-    axis.set_xlabel("Images in the group")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.margins(x=0.12)
     axis.grid(axis="y", visible=False)

@@ -14,6 +14,7 @@ from vitedit.figures.style import (
     empty,
     errors,
     grid,
+    legend_below,
     panel_title,
     percent,
     percent_axis,
@@ -34,16 +35,17 @@ def fig2_layers(layers: pd.DataFrame) -> Figure:
         layers: Table `layers`.
     """
     backbones = list(dict.fromkeys(layers["backbone"])) or [""]
-    figure, axes = grid(len(backbones), 2, 6.6, 5.2)
+    figure, axes = grid(len(backbones), 2, *((6.6, 5.2) if len(backbones) == 1 else (4.8, 4.4)))
     panels: list[tuple[Axes, pd.DataFrame]] = []
     for axis, backbone in zip(axes, backbones, strict=True):
         table = layers[layers["backbone"] == backbone].dropna(subset=["gr", "lr"])
-        axis.set_title(panel_title(backbone, backbones, "Fine-tuning runs of consecutive blocks"))
+        axis.set_title(panel_title(backbone, backbones, "Runs of consecutive blocks, fine-tuned"))
         if table.empty:
             empty(axis, "The configuration names the blocks:\nno search was run.")
             continue
         _draw(axis, table)
         panels.append((axis, table))
+    legend_below(figure, axes)
     settle(figure)
     for axis, table in panels:
         _label(axis, table)
@@ -87,7 +89,6 @@ def _draw(axis: Axes, table: pd.DataFrame) -> None:
     percent_axis(axis.xaxis)
     percent_axis(axis.yaxis)
     axis.margins(0.1)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
 
 
 def _label(axis: Axes, table: pd.DataFrame) -> None:

@@ -1,4 +1,6 @@
-"""Fig. 5a: learned against random masks of the same sparsity."""
+"""Fig. 5a: learned masks against random ones, and other ways to choose the place, at the same sparsity."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -6,7 +8,10 @@ from matplotlib.figure import Figure
 
 from vitedit.figures.curves import number
 from vitedit.figures.style import (
+    PROPOSED,
+    REFERENCES,
     STYLED,
+    Look,
     empty,
     grid,
     legend_below,
@@ -51,56 +56,63 @@ def _place(table: pd.DataFrame) -> pd.Series:
     return table["value"].rank(method="dense") - 1
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, rate: str, look: dict[str, tuple[str, str, str]]) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, rate: str, look: dict[str, Look]) -> None:
     rows = rows.assign(place=_place(rows))
     for method in dict.fromkeys(rows["method"]):
-        text, colour, marker = look[method]
         points = rows[(rows["method"] == method) & rows[rate].notna()].sort_values("value")
         levels = points["value"].isna()
-        _band(axis, points[~levels], rate, text, colour, marker)
+        band = method in (PROPOSED, *REFERENCES)  # more than these would hide each other
+        _curve(axis, points[~levels], rate, look[method], band)
         for level in points[levels].to_dict("records"):
-            axis.axhline(100 * level[rate], color=colour, ls="--", lw=1.4, label=f"{text}, no mask")
-            if pd.notna(level[f"{rate}_low"]):
-                axis.axhspan(
-                    100 * level[f"{rate}_low"], 100 * level[f"{rate}_high"], color=colour, alpha=0.08, lw=0
-                )
-    _axes(axis, rows[rows["knob"] == KNOB])
+            _level(axis, [100 * level[f"{rate}{end}"] for end in ("", "_low", "_high")], look[method])
+    _axes(axis, rows[rows["knob"] == KNOB], look)
     axis.set_ylabel(_RATES[rate])
     percent_axis(axis.yaxis)
 
 
-def _band(axis: Axes, points: pd.DataFrame, rate: str, text: str, colour: str, marker: str) -> None:
+def _level(axis: Axes, ends: Sequence[float], look: Look) -> None:
+    """A method without a knob as a level line with its interval."""
+    rate, low, high = ends
+    axis.axhline(rate, color=look.colour, ls="--", lw=1.4, label=f"{look.words}, no mask")
+    if pd.notna(low):
+        axis.axhspan(low, high, color=look.colour, alpha=0.08, lw=0)
+
+
+def _curve(axis: Axes, points: pd.DataFrame, rate: str, look: Look, band: bool) -> None:
     if points.empty:
         return
     axis.plot(
         points["place"],
         percent(points[rate]),
-        marker=marker,
-        color=colour,
-        label=text,
-        ms=6,
+        marker=look.marker,
+        ls=look.line,
+        color=look.colour,
+        label=look.words,
+        lw=look.width,
+        ms=look.size,
         mec="white",
         mew=0.6,
+        zorder=look.layer,
     )
-    axis.fill_between(
-        points["place"],
-        percent(points[f"{rate}_low"]),
-        percent(points[f"{rate}_high"]),
-        color=colour,
-        alpha=0.16,
-        lw=0,
-    )
+    if band:
+        ends = [percent(points[f"{rate}_{end}"]) for end in ("low", "high")]
+        axis.fill_between(points["place"], *ends, color=look.colour, alpha=0.16, lw=0)
 
 
-def _axes(axis: Axes, rows: pd.DataFrame) -> None:
-    """Sparsity below, the share of the backbone's weights that the edit changed above."""
-    shares = rows.groupby("value")["fraction"].mean()
-    axis.set_xticks(range(len(shares)), [number(float(value)) for value in shares.index])
+def _axes(axis: Axes, rows: pd.DataFrame, look: dict[str, Look]) -> None:
+    """Sparsity below; above, the share of the backbone's weights that edits with learned masks changed."""
+    shown = list(dict.fromkeys(rows["method"]))
+    chosen = PROPOSED if PROPOSED in shown else shown[0]
+    shares = rows[rows["method"] == chosen].set_index("value")["fraction"].sort_index()
+    values = sorted(rows["value"].unique())
+    axis.set_xticks(range(len(values)), [number(value) for value in values])
     axis.set_xlabel("Sparsity of the mask (share of entries that stay frozen)")
     axis.margins(x=0.06)
     above = axis.secondary_xaxis("top")
-    above.set_xticks(range(len(shares)), [_share(share) for share in shares])
-    above.set_xlabel("Weights changed (% of the backbone)", fontsize=8.5)
+    above.set_xticks([values.index(value) for value in shares.index], [_share(share) for share in shares])
+    above.set_xlabel(
+        f"{look[chosen].words.split(' (')[0]}: weights changed (% of the backbone)", fontsize=8.5
+    )
     above.tick_params(labelsize=8.5, length=0)
     above.spines["top"].set_visible(False)
 

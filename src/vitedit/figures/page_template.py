@@ -18,11 +18,7 @@ a { color: var(--accent); }
 .quiet, figcaption, .meta { color: var(--quiet); }
 .lead { font-size: 1.1rem; }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; margin: 1.25rem 0 0; font-size: .95rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; margin: 1rem 0; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem 1.1rem; }
-.card dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem .8rem; margin: .4rem 0 0; }
-.card dt { color: var(--quiet); } .card dd { margin: 0; font-variant-numeric: tabular-nums; }
-.card dd b { font-size: 1.15rem; } .card dd span { font-size: .82rem; color: var(--quiet); white-space: nowrap; }
+.numbers td span { color: var(--quiet); font-size: .82rem; }
 .claim { background: var(--card); border: 1px solid var(--line); border-left: .35rem solid var(--open); border-radius: .5rem;
   padding: .7rem 1rem; margin: .7rem 0; }
 .claim p { max-width: none; margin: .2rem 0; }
@@ -68,15 +64,14 @@ computed by this run.</p>
 </header>
 <main>
 <h2 id="numbers">Headline numbers</h2>
-<p class="quiet">Means over all groups with 95 % intervals over groups; of a method with several sparsities,
-the sparsest setting.</p>
-<div class="cards">
-{% for card in cards %}<div class="card"><h3>{{ card.title }}</h3><span class="quiet">{{ card.setting }}</span>
-<dl><dt>Success</dt><dd><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></dd>
-<dt>Generalization</dt><dd><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></dd>
-<dt>Locality</dt><dd><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></dd>
-<dt>Weights changed</dt><dd>{{ card.weights }}</dd></dl></div>
-{% endfor %}</div>
+<p class="quiet">Means over all groups with 95 % intervals over groups. Of a method with several settings, the one with the
+largest value of its knob; all settings are in the figures and tables below.</p>
+<div class="wide"><table class="numbers"><thead><tr><th>Method</th><th>Setting</th><th>Success</th><th>Generalization</th>
+<th>Locality</th><th>Weights changed</th></tr></thead><tbody>
+{% for card in cards %}<tr><td>{{ card.title }}</td><td class="quiet">{{ card.setting }}</td>
+<td><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></td><td><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></td>
+<td><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></td><td>{{ card.weights }}</td></tr>
+{% endfor %}</tbody></table></div>
 <h2 id="claims">What the paper claims, what was measured</h2>
 <p class="quiet">A verdict needs intervals that exclude “no difference”; everything else is undecided.</p>
 {% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
@@ -94,7 +89,7 @@ the sparsest setting.</p>
 </figure>
 {% endfor %}
 <h2 id="tables">Tables</h2>
-{% for table in shown %}<details{{ ' open' if loop.first }}><summary>{{ table.title }}</summary>
+{% for table in shown %}<details><summary>{{ table.title }}</summary>
 <div class="wide"><table><thead><tr>
 {% for column in table.columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import matplotlib as mpl
 import matplotlib.axis
@@ -15,26 +15,64 @@ from matplotlib.figure import Figure
 
 from vitedit.errors import ArtifactError
 
+BEYOND = "beyond the paper"
+"""Stands for the figure of a comparison that the paper does not make."""
+
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 BLUE, VERMILION, GREY, GREEN, PURPLE, ORANGE, SKY, BLACK = (
-    "#0072B2", "#D55E00", "#7A7A7A", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222",
+    "#0072B2", "#D55E00", "#858585", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222",
 )  # fmt: skip
+
+
+class Look(NamedTuple):
+    """How a method is drawn and named in every figure."""
+
+    words: str
+    """Name in legends."""
+    colour: str
+    marker: str
+    line: str = "-"
+    """Style of the line through its settings."""
+    paper: str = BEYOND
+    """Where the paper compares with it."""
+    size: float = 5.5
+    """Size of the marker, points."""
+    width: float = 1.3
+    """Width of the line, points."""
+    layer: float = 2.5
+    """What is on a higher layer is drawn on top."""
+
+
+PROPOSED = "hypernet"
+REFERENCES = ("random_mask", "ft")
+"""What the place is worth: random masks of the same sparsity, and no mask at all."""
+
+# Markers and line styles differ where a colour-blind eye sees two colours alike.
 METHODS = {
-    "hypernet": ("Learned mask (proposed)", BLUE, "o"),
-    "random_mask": ("Random mask", GREY, "s"),
-    "ft": ("Fine-tuning (FT)", VERMILION, "*"),
-    "ft_l1": ("FT with l1 penalty", ORANGE, "^"),
-    "ft_l2": ("FT with l2 penalty", PURPLE, "v"),
+    PROPOSED: Look("Learned mask (proposed)", BLUE, "o", paper="Figure 4", size=7, width=2.8, layer=4),
+    "ft": Look("Fine-tuning (FT)", VERMILION, "*", paper="Figure 4", size=13, layer=3.5),
+    "ft_l1": Look("FT + ℓ1", "#D9A520", "^", paper="Figure 4"),
+    "ft_l2": Look("FT + ℓ2", "#7A3B10", "v", "--", paper="Figure 4"),
+    "t_patcher": Look("T-Patcher", "#7D1A5A", "P", "-.", paper="Figure 4", size=6.5),
+    "kn": Look("Knowledge neurons (KN)", "#17A67A", "D", paper="Figure 4", size=5),
+    "kn_slots": Look("KN, value slots", "#0F5C3A", "d", ":", size=6.5),
+    "spt": Look("SPT", "#7C8A00", "h", "--", paper="Figure 4", size=6.5),
+    "rome": Look("ROME", "#3B278C", "<", "-.", paper="Figure 4"),
+    "lora": Look("LoRA", "#45BCEB", "p", "--", paper="Figure 4", size=6.5),
+    "ke": Look("KE", "#EB8FB5", "X", paper="Figure 4", size=6.5),
+    "mend": Look("MEND", "#C832DB", ">", ":", paper="Figure 4"),
+    "random_mask": Look("Random mask", GREY, "s", paper="Figure 5a", layer=2.2),
 }
 SPARE = [
-    (GREEN, "D"),
-    (SKY, "P"),
-    (BLACK, "X"),
-    ("#882255", "<"),
-    ("#44AA99", ">"),
-    ("#999933", "h"),
-    ("#332288", "d"),
+    ("#222222", "H", "--"),
+    ("#E0393E", "8", "-."),
+    ("#5B7F00", "o", "-"),
+    ("#00A0A0", "s", ":"),
+    ("#B38B6D", "^", "--"),
+    ("#9C8ADE", "D", "-."),
+    ("#6F8FAF", "v", ":"),
 ]
+"""Colour, marker and line of methods that nobody knew of, by name."""
 WORDS = {
     "natural": "natural images",
     "oil_painting": "oil painting",
@@ -42,6 +80,8 @@ WORDS = {
     "all": "all groups",
 }
 SUBSET_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK]
+
+_MOST_COLUMNS = 4  # of a legend
 
 WIDTH = 860
 """Width of a figure in a notebook, pixels."""
@@ -113,15 +153,16 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend for all panels, below them."""
     both = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes]
     handles = {label: handle for pairs in both for handle, label in pairs}
-    columns = min(4, max(len(handles), 1))
+    count = max(len(handles), 1)
+    columns = -(-count // -(-count // _MOST_COLUMNS))  # rows as equal as they can be
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
-def methods(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
-    """Name -> (words, colour, marker). Known methods keep theirs in every figure; others take spare ones by name."""
+def methods(names: Iterable[str]) -> dict[str, Look]:
+    """Name -> look. Known methods keep theirs in every figure; others take spare ones by name."""
     unique = list(dict.fromkeys(names))
     new = sorted(set(unique) - METHODS.keys())
-    spare = {name: (name.replace("_", " "), *SPARE[at % len(SPARE)]) for at, name in enumerate(new)}
+    spare = {name: Look(name.replace("_", " "), *SPARE[at % len(SPARE)]) for at, name in enumerate(new)}
     return {name: METHODS.get(name) or spare[name] for name in unique}
 
 
@@ -163,3 +204,10 @@ def empty(axis: Axes, text: str) -> None:
     """Says in an empty panel why it is empty."""
     axis.set_axis_off()
     axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color="#666666")
+
+
+def notice(text: str) -> Figure:
+    """A figure that only says why there is nothing to draw."""
+    figure, (axis,) = grid(1, 1, 9.4, 1.1)
+    empty(axis, text)
+    return figure

@@ -8,10 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitedit.figures.curves import number
-from vitedit.figures.style import BLACK, STYLED, empty, grid, methods, panel_title
+from vitedit.figures.style import (
+    BLACK,
+    PROPOSED,
+    REFERENCES,
+    STYLED,
+    Look,
+    empty,
+    grid,
+    methods,
+    panel_title,
+)
 
-PROPOSED = "hypernet"
-REFERENCES = ("random_mask", "ft")
 _METRICS = {"gr": "Gain in generalization", "lr": "Gain in locality"}
 
 
@@ -54,11 +62,11 @@ def fig0_summary(
     return figure
 
 
-def _forest(axis: Axes, rows: pd.DataFrame, look: dict[str, tuple[str, str, str]]) -> None:
+def _forest(axis: Axes, rows: pd.DataFrame, look: dict[str, Look]) -> None:
     """A dot and an interval a comparison; dots of one reference stand together, in its colour."""
     named, at, places = [], 0.0, []
     for reference, part in rows.groupby("reference", sort=False):
-        text, colour, _ = look[str(reference)]
+        style = look[str(reference)]
         for row in part.sort_values("value").to_dict("records"):
             x, low, high = (100 * row[end] for end in ("difference", "low", "high"))
             axis.errorbar(
@@ -66,15 +74,15 @@ def _forest(axis: Axes, rows: pd.DataFrame, look: dict[str, tuple[str, str, str]
                 at,
                 xerr=np.nan_to_num([[x - low], [high - x]]),
                 fmt="o",
-                color=colour,
+                color=style.colour,
                 ms=6,
                 elinewidth=1.6,
             )
             places.append(at)
             named.append(
-                f"{row['knob']} {number(row['value'])} against {text.split(' (')[0].lower()}"
+                f"{row['knob']} {number(row['value'])} against {style.words.split(' (')[0].lower()}"
                 if row["knob"]
-                else f"against {text}"
+                else f"against {style.words}"
             )
             at -= 1
         at -= 0.6

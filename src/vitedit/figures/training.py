@@ -1,17 +1,22 @@
-"""Fig. H: training curves of the hypernetwork."""
+"""Training curves: Fig. H of the hypernetwork, Fig. I of the networks that edit themselves."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitedit.figures.style import (
+    BLACK,
     BLUE,
     GREEN,
     ORANGE,
     STYLED,
     VERMILION,
+    Look,
     empty,
     grid,
+    legend_below,
+    methods,
+    notice,
     panel_title,
     percent_axis,
 )
@@ -20,6 +25,12 @@ _SERIES = {
     "sparsity_searched": ("searched masks", ORANGE),
     "sparsity_predicted": ("hypernetwork's masks", BLUE),
 }
+_EDITOR_PANELS = {
+    "loss_edit": ("Loss of the edit", "Cross-entropy on other views"),
+    "success": ("Success on other views", "Other views put right (%)"),
+    "kl": ("Divergence elsewhere", "KL divergence on other images"),
+}
+_RATES = (*_SERIES, "success", "success_before")  # shown in per cent
 _MOST_SMOOTHED = 40
 
 
@@ -31,7 +42,7 @@ def figH_training(training: pd.DataFrame) -> Figure:
         training: Table `training`.
     """
     backbones = list(dict.fromkeys(training["backbone"])) or [""]
-    figure, axes = grid(3 * len(backbones), 3, 4.0, 3.5)
+    figure, axes = grid(3 * len(backbones), 3, 3.3, 3.0)
     for at, backbone in enumerate(backbones):
         sparsity, divergence, loss = axes[3 * at : 3 * at + 3]
         log = training[training["backbone"] == backbone]
@@ -55,19 +66,26 @@ def _sparsity(axis: Axes, log: pd.DataFrame) -> None:
 
 
 def _line(axis: Axes, log: pd.DataFrame, name: str, colour: str, text: str | None = None) -> None:
-    """Every iteration pale, the running median strong."""
+    """One column over the iterations."""
     rows = log[["iteration", name]].dropna()
     axis.set_xlabel("Iteration")
     if rows.empty:
         empty(axis, "not recorded")
         return
-    scale = 100 if name in _SERIES else 1
-    window = max(1, min(_MOST_SMOOTHED, len(rows) // 8))
-    axis.plot(rows["iteration"], scale * rows[name], color=colour, alpha=0.28, lw=0.8)
-    smooth = rows[name].rolling(window, center=True, min_periods=1).median()
-    axis.plot(rows["iteration"], scale * smooth, color=colour, lw=1.8, label=text)
+    _running(axis, rows, name, colour, text)
     if name in _SERIES:
         percent_axis(axis.yaxis)
+
+
+def _running(
+    axis: Axes, rows: pd.DataFrame, name: str, colour: str, text: str | None, line: str = "-"
+) -> None:
+    """Every iteration pale, the running median strong."""
+    scale = 100 if name in _RATES else 1
+    window = max(1, min(_MOST_SMOOTHED, len(rows) // 8))
+    axis.plot(rows["iteration"], scale * rows[name], color=colour, alpha=0.25, lw=0.8)
+    smooth = rows[name].rolling(window, center=True, min_periods=1).median()
+    axis.plot(rows["iteration"], scale * smooth, color=colour, lw=1.8, ls=line, label=text)
 
 
 def _loss(axis: Axes, log: pd.DataFrame) -> None:
@@ -87,4 +105,66 @@ def _loss(axis: Axes, log: pd.DataFrame) -> None:
             va="top",
             fontsize=8.5,
             color="#444444",
+        )
+
+
+@STYLED
+def figI_editor_training(training: pd.DataFrame) -> Figure:
+    """Loss of the edit, success on views and divergence of the networks that edit; a row of panels a backbone.
+
+    Args:
+        training: Table `editor_training`.
+    """
+    backbones = list(dict.fromkeys(training["backbone"]))
+    if not backbones:
+        return notice("No method in this run edits with a trained network, as KE and MEND do.")
+    figure, axes = grid(3 * len(backbones), 3, 3.3, 3.0)
+    look = methods(training["network"])
+    for at, axis in enumerate(axes):
+        backbone, name = backbones[at // 3], list(_EDITOR_PANELS)[at % 3]
+        title, label = _EDITOR_PANELS[name]
+        axis.set_title(panel_title(backbone, backbones, title) if at % 3 == 0 else title)
+        axis.set(xlabel="Iteration", ylabel=label)
+        log = training[training["backbone"] == backbone].dropna(subset=[name])
+        if log.empty:
+            empty(axis, "not recorded")
+        for network, rows in log.groupby("network", sort=False):
+            _running(axis, rows, name, look[str(network)].colour, look[str(network)].words)
+            if name == "success":
+                _before(axis, rows)
+            elif name == "kl":
+                _margin(axis, rows, look[str(network)])
+        _editor_scale(axis, name, log)
+    legend_below(figure, axes)
+    return figure
+
+
+def _editor_scale(axis: Axes, name: str, log: pd.DataFrame) -> None:
+    if name in _RATES:
+        axis.set_ylim(-3, 103)
+    elif len(log) and (log[name] > 0).all():
+        axis.set_yscale("log")
+
+
+def _before(axis: Axes, rows: pd.DataFrame) -> None:
+    """The share that is right without an edit."""
+    known = rows.dropna(subset=["success_before"])
+    if len(known):
+        level = 100 * known["success_before"].rolling(_MOST_SMOOTHED, center=True, min_periods=1).mean()
+        axis.plot(known["iteration"], level, color=BLACK, lw=1.1, ls=":", label="before the edit")
+
+
+def _margin(axis: Axes, rows: pd.DataFrame, look: Look) -> None:
+    """The divergence that a constrained training allows."""
+    known = rows.dropna(subset=["margin"])
+    if len(known):
+        text = f"{look.words}: divergence allowed"
+        axis.plot(
+            known["iteration"],
+            known["margin"],
+            color=look.colour,
+            lw=1.2,
+            ls="--",
+            drawstyle="steps-post",
+            label=text,
         )

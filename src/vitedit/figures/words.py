@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from vitedit.figures.claims import Claim, change, percentages, points
-from vitedit.figures.style import group_title, methods, words
-from vitedit.figures.summary import PROPOSED
+from vitedit.figures.style import PROPOSED, group_title, methods, words
 
 _MARKS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
 
@@ -83,7 +82,7 @@ def curves_table(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
     table = curves[curves["subset"] == subset]
     look = methods(curves["method"])
     made = {
-        "method": table["method"].map(lambda name: look[name][0]),
+        "method": table["method"].map(lambda name: look[name].words),
         "setting": table["setting"].str.replace("=", " "),
         **{name.upper(): _rates(table, name) for name in ("sr", "gr", "lr")},
         "GRr": (100 * table["gr_ref"]).map("{:.1f} %".format),
@@ -103,13 +102,17 @@ def curves_table(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
     return _with_backbone(table.drop(columns=[n for n in made if n in table]).assign(**made), named)
 
 
-def differences_table(differences: pd.DataFrame, proposed: str = PROPOSED) -> pd.DataFrame:
-    """What the proposed method gains on each subset against every other, for reading."""
+def differences_table(
+    differences: pd.DataFrame, proposed: str = PROPOSED, references: Sequence[str] = (), subset: str = ""
+) -> pd.DataFrame:
+    """What the proposed method gains, for reading: on one subset or on each, against some methods or against all."""
     table = differences[differences["method"] == proposed]
+    table = table[table["reference"].isin(list(references))] if references else table
+    table = table[table["subset"] == subset] if subset else table
     look = methods([*differences["method"], *differences["reference"]])
     table = table.assign(
         subset=table["subset"].map(words),
-        reference=table["reference"].map(lambda name: look[name][0]),
+        reference=table["reference"].map(lambda name: look[name].words),
         value=[f"{value:g}" if pd.notna(value) else "" for value in table["value"]],
         gain=[
             points(*values) for values in zip(table["difference"], table["low"], table["high"], strict=True)

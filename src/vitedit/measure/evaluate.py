@@ -57,6 +57,6 @@ def measure(
             "loss": edits.losses.cpu().numpy(),
             "fraction": edits.fraction(split.vit).cpu().numpy(),
             "norm": edits.norm(split.vit).cpu().numpy(),
-            "status": np.where(converged, "converged", "max_steps"),
+            "status": np.where(converged, "converged", "not_converged"),
         }
     )

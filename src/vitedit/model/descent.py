@@ -1,7 +1,8 @@
-"""The inner loop: masked descent for many edits at once, each with its own early stop."""
+"""The inner loop: descent for many edits at once, each with its own early stop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,9 +13,44 @@ from vitedit.config import DescentConfig
 from vitedit.errors import NumericalError
 from vitedit.model.edits import Edits
 from vitedit.model.objectives import cross_entropy
+from vitedit.model.optimisers import OPTIMISERS, State, start_state
 from vitedit.model.vit import Split, Weights
 
-DECAY, EPSILON = 0.99, 1e-8  # torch's defaults for RMSprop, which the published code uses
+Optimiser = Literal["rmsprop", "adam"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What one edit minimises: cross-entropy of its logits plus a penalty. Every function is of one edit's parameters."""
+
+    logits: Callable[[Weights, Tensor], Tensor]
+    """(parameters, tokens (n, T, D)) -> logits (n, C)."""
+    penalty: Callable[[Weights, Tensor], Tensor] | None = None
+    """(parameters, tokens) -> what is added to the cross-entropy."""
+    settled: Callable[[Weights, Tensor], Tensor] | None = None
+    """(parameters, tokens) -> whether the edit may stop, beyond the shared stop rule."""
+    project: Callable[[Weights, Weights], Weights] | None = None
+    """(parameters, step sizes of each entry) -> parameters, after every update; of all edits together, (E, ...)."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where E descents ended."""
+
+    values: Weights
+    """Parameters {name: (E, *shape)}."""
+    steps: Int[Tensor, "edits"]
+    """Updates made."""
+    losses: Float[Tensor, "edits"]
+    """Cross-entropy at the end, without the penalty."""
+    converged: Bool[Tensor, "edits"]
+    """Whether the stop rule was met."""
+
+    def edits(self, labels: Int[Tensor, "edits"], changed: Mapping[str, Tensor] | None = None) -> Edits:
+        """As edits of a model whose parameters are the values, or `changed` where those were something else."""
+        return Edits(
+            self.values if changed is None else changed, labels, self.steps, self.losses, self.converged
+        )
 
 
 @dataclass
@@ -22,102 +58,157 @@ class Live:
     """The edits that have not stopped yet, packed together."""
 
     which: Int[Tensor, "live"]
-    weights: Weights
-    squares: Weights
+    values: Weights
+    state: dict[str, State]
     allowed: Weights
     tokens: Float[Tensor, "live samples tokens width"]
     labels: Int[Tensor, "live"]
 
     def keep(self, rows: Bool[Tensor, "live"]) -> "Live":
         """Only the edits of the given rows."""
-        some = [
-            {name: tensor[rows] for name, tensor in group.items()}
-            for group in (self.weights, self.squares, self.allowed)
-        ]
-        return Live(self.which[rows], some[0], some[1], some[2], self.tokens[rows], self.labels[rows])
-
-    def update(self, gradients: Mapping[str, Tensor], learning_rate: float) -> None:
-        """One RMSprop step (torch.optim.RMSprop without momentum) on masked gradients; weights with mask 0 keep their bits."""
-        for name, gradient in gradients.items():
-            gradient = gradient * self.allowed[name]
-            square = self.squares[name].mul_(DECAY).addcmul_(gradient, gradient, value=1 - DECAY)
-            self.weights[name].addcdiv_(gradient, square.sqrt().add_(EPSILON), value=-learning_rate)
+        return Live(
+            self.which[rows],
+            {name: value[rows] for name, value in self.values.items()},
+            {name: [moment[rows] for moment in moments] for name, moments in self.state.items()},
+            {name: mask[rows] for name, mask in self.allowed.items()},
+            self.tokens[rows],
+            self.labels[rows],
+        )
 
 
 def descend(
-    split: Split,
+    objective: Objective,
+    start: Mapping[str, Tensor],
     tokens: Float[Tensor, "edits samples tokens width"],
     labels: Int[Tensor, "edits"],
-    allowed: Mapping[str, Tensor],
     settings: DescentConfig,
-) -> Edits:
-    """Masked fine-tuning on each edit's own samples (paper eq. 1 and 5; published code).
+    learning_rate: float,
+    *,
+    allowed: Mapping[str, Tensor] | None = None,
+    optimiser: Optimiser = "rmsprop",
+) -> Descent:
+    """Minimises each edit's objective on its own samples (paper eq. 1 and 5; published code).
 
-    Before each update an edit stops if all its samples are predicted right and its loss is at most `stop_loss`; after
-    `max_steps` updates it stops anyway. Edits that have stopped leave the batch.
+    Before each update an edit stops if all its samples are predicted right and its cross-entropy is at most `stop_loss`;
+    after `max_steps` updates it stops anyway. Edits that have stopped leave the batch.
 
     Args:
-        split: The base model, cut before the edited matrices.
+        objective: What is minimised.
+        start: First values of the parameters, {name: (E, *shape)}; not written to.
         tokens: Prefix tokens of the samples.
         labels: Target classes.
-        allowed: Factor of each gradient, {parameter name: (E, ...) broadcastable to (E, *shape)}, 1 = may change, 0 = frozen.
-        settings: Step size and stop rule.
+        settings: Stop rule.
+        learning_rate: Step size.
+        allowed: Factor of each gradient, {name: (E, ...) broadcastable to (E, *shape)}: 1 = may change, 0 = frozen (keeps its
+            bits). A parameter without one is free.
+        optimiser: "rmsprop" (published code) or "adam".
 
     Raises:
         NumericalError: A loss became NaN or infinite.
     """
-    base = {name: split.vit.get_parameter(name) for name in allowed}
-    changed = {name: tensor.expand(len(labels), *tensor.shape).clone() for name, tensor in base.items()}
-    squares = {name: torch.zeros_like(tensor) for name, tensor in changed.items()}
-    everything = torch.arange(len(labels), device=labels.device)
-    live = Live(everything, changed, squares, dict(allowed), tokens, labels)
-    edits = Edits(
-        {n: t.clone() for n, t in changed.items()},
-        labels,
+    count, device = len(labels), labels.device
+    values = {name: value.clone() for name, value in start.items()}
+    everything = torch.arange(count, device=device)
+    live = Live(everything, values, start_state(optimiser, values), dict(allowed or {}), tokens, labels)
+    ends = Descent(
+        {name: torch.empty_like(value) for name, value in values.items()},
         torch.zeros_like(labels),
-        torch.zeros(len(labels), device=labels.device),
-        labels < 0,
+        torch.zeros(count, device=device),
+        torch.zeros(count, dtype=torch.bool, device=device),
     )
     for step in range(settings.max_steps + 1):
-        gradients, losses, right = _gradients(split, live)
+        gradients, losses, met = _gradients(objective, live)
         _check(losses, live, step)
-        done = right & (losses <= settings.stop_loss)
+        done = met & (losses <= settings.stop_loss)
         ended = done | (step == settings.max_steps)
         if bool(ended.any()):
-            _record(edits, live, ended, step, losses, done)
+            _record(ends, live, ended, step, losses, done)
             if bool(ended.all()):
                 break
             live, gradients = live.keep(~ended), {name: tensor[~ended] for name, tensor in gradients.items()}
-        live.update(gradients, settings.learning_rate)
-    return edits
+        _update(objective, live, gradients, step + 1, learning_rate, optimiser)
+    return ends
 
 
-def _gradients(split: Split, live: Live) -> tuple[Weights, Float[Tensor, "live"], Bool[Tensor, "live"]]:
-    """Gradients, losses, and whether all samples are predicted right, of every live edit."""
+@torch.no_grad()
+def closed_form(
+    split: Split,
+    changed: Mapping[str, Tensor],
+    tokens: Float[Tensor, "edits samples tokens width"],
+    labels: Int[Tensor, "edits"],
+    settings: DescentConfig,
+    steps: Int[Tensor, "edits"] | None = None,
+) -> Edits:
+    """Edits whose weights were computed rather than descended to; the stop rule is applied to the edited model.
 
-    def loss(weights: Weights, tokens: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        logits = split.call(weights, tokens)
-        return cross_entropy(logits, label), (logits.argmax(-1) == label).all()
+    Args:
+        split: The base model, cut at or before the changed matrices.
+        changed: New weights, {parameter name: (E, *shape)}.
+        tokens: Prefix tokens of the samples.
+        labels: Target classes.
+        settings: Stop rule.
+        steps: Updates that it took to compute the weights; 0 without.
+    """
+    logits = vmap(split.call)(dict(changed), tokens)
+    losses = vmap(cross_entropy)(logits, labels)
+    right = (logits.argmax(-1) == labels[:, None]).all(1)
+    made = torch.zeros_like(labels) if steps is None else steps
+    return Edits(changed, labels, made, losses, right & (losses <= settings.stop_loss))
 
-    gradients, (losses, right) = vmap(grad_and_value(loss, has_aux=True))(
-        live.weights, live.tokens, live.labels
+
+def _gradients(
+    objective: Objective, live: Live
+) -> tuple[Weights, Float[Tensor, "live"], Bool[Tensor, "live"]]:
+    """Gradients of the objective, cross-entropies, and whether every live edit may stop as far as predictions go."""
+
+    def loss(values: Weights, tokens: Tensor, label: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        logits = objective.logits(values, tokens)
+        data, met = cross_entropy(logits, label), (logits.argmax(-1) == label).all()
+        if objective.settled is not None:
+            met = met & objective.settled(values, tokens)
+        total = data if objective.penalty is None else data + objective.penalty(values, tokens)
+        return total, (data, met)
+
+    gradients, (_, (losses, met)) = vmap(grad_and_value(loss, has_aux=True))(
+        live.values, live.tokens, live.labels
     )
-    return gradients, losses, right
+    return gradients, losses, met
 
 
-def _record(edits: Edits, live: Live, ended: Tensor, step: int, losses: Tensor, done: Tensor) -> None:
+def _update(
+    objective: Objective,
+    live: Live,
+    gradients: Mapping[str, Tensor],
+    step: int,
+    learning_rate: float,
+    optimiser: str,
+) -> None:
+    """One step of the optimiser on masked gradients, then the projection."""
+    update, rates = OPTIMISERS[optimiser][0], {}
+    for name, gradient in gradients.items():
+        if name in live.allowed:
+            gradient = gradient * live.allowed[name]
+        numerator, denominator = update(gradient, live.state[name], step)
+        live.values[name].addcdiv_(numerator, denominator, value=-learning_rate)
+        if objective.project is not None:
+            rates[name] = learning_rate / denominator
+    if objective.project is not None:
+        live.values = objective.project(live.values, rates)
+
+
+def _record(ends: Descent, live: Live, ended: Tensor, step: int, losses: Tensor, done: Tensor) -> None:
     """Writes the edits that stop now into the result."""
     which = live.which[ended]
-    edits.steps[which] = step
-    edits.losses[which] = losses[ended]
-    edits.converged[which] = done[ended]
-    for name, tensor in live.weights.items():
-        edits.changed[name][which] = tensor[ended]
+    ends.steps[which] = step
+    ends.losses[which] = losses[ended]
+    ends.converged[which] = done[ended]
+    for name, value in live.values.items():
+        ends.values[name][which] = value[ended]
 
 
 def _check(losses: Tensor, live: Live, step: int) -> None:
     if not losses.isfinite().all():
         bad = live.which[~losses.isfinite()].tolist()
         raise NumericalError(
-            f"editing loss became NaN or infinite at step {step} in edits {bad[:8]}; lower descent.learning_rate."
+            f"editing loss became NaN or infinite at step {step} in edits {bad[:8]}; lower the learning rate."
         )

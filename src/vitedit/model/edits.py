@@ -1,10 +1,11 @@
 """Edits: E edits of one base model as one value. The base model is never written to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -37,7 +38,7 @@ class Edits:
     """Replaced parameters {name: (E, *shape)} and how each edit went."""
 
     changed: Mapping[str, Tensor]
-    """New values of the edited parameters."""
+    """New values of the edited parameters. A parameter may have grown at the end of an axis (neurons added to an FFN)."""
     labels: Int[Tensor, "edits"]
     """Target classes."""
     steps: Int[Tensor, "edits"]
@@ -77,10 +78,17 @@ class Edits:
 
     def fraction(self, model: nn.Module) -> Float[Tensor, "edits"]:
         """Share of the backbone's weights (head not counted, as in the paper) that differ from the base model."""
-        counts = [(t != model.get_parameter(n)).flatten(1).sum(1) for n, t in self.changed.items()]
+        counts = [(change != 0).flatten(1).sum(1) for change in self._changes(model)]
         return torch.stack(counts).sum(0) / backbone_size(model)
 
     def norm(self, model: nn.Module) -> Float[Tensor, "edits"]:
         """L2 norm of the change of all weights together."""
-        squares = [(t - model.get_parameter(n)).flatten(1).square().sum(1) for n, t in self.changed.items()]
+        squares = [change.flatten(1).square().sum(1) for change in self._changes(model)]
         return torch.stack(squares).sum(0).sqrt()
+
+    def _changes(self, model: nn.Module) -> Iterator[Tensor]:
+        """New minus base value of each edited parameter, one at a time; what was added counts as changed from zero."""
+        for name, tensor in self.changed.items():
+            base = model.get_parameter(name)
+            grown = [new - old for new, old in zip(tensor.shape[1:], base.shape, strict=True)]
+            yield tensor - F.pad(base, [side for more in reversed(grown) for side in (0, more)])

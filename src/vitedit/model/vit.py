@@ -6,7 +6,7 @@ or a measurement then runs the *suffix* only.
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from torch.func import functional_call, vmap
 
 from vitedit.config import ModelConfig
 from vitedit.errors import ArtifactError, ConfigError
-from vitedit.model.sites import Site, check_names
+from vitedit.model.sites import Part, Site, check_names, find_sites
 
 Weights = dict[str, Tensor]
 """Parameter name -> (*shape) for one model, (E, *shape) for many edits."""
@@ -162,6 +162,16 @@ class Split:
     @cached_property
     def _suffix(self) -> Suffix:
         return Suffix(self.vit, self.point)
+
+    @property
+    def blocks(self) -> list[int]:
+        """The 0-based blocks that hold sites, in forward order."""
+        return sorted({site.point[0] for site in self.sites})
+
+    def at(self, part: Part, blocks: Sequence[int]) -> "Split":
+        """The same model cut before the FFNs or self-attentions of other blocks; negative ones count from the end."""
+        depth = len(self.vit.blocks)
+        return Split(self.vit, find_sites(self.vit, part, [block % depth for block in blocks]))
 
     @property
     def weights(self) -> Weights:

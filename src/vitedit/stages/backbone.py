@@ -1,6 +1,6 @@
 """What the stages after the benchmark share: a backbone, its sites, its groups and its locality set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from vitedit.config import Config
 from vitedit.data.images import read_files
 from vitedit.errors import ArtifactError, ImageError
 from vitedit.lineage import depends
-from vitedit.measure.evaluate import Reference
 from vitedit.model.edits import Samples
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split, load_vit
@@ -44,26 +43,24 @@ class Backbone:
         made = load_json(choice, depends(config, "search_layers", backbone=name))
         return cls.load(config, name, tuple(Site(**site) for site in made["sites"]), device)
 
-    def manifest(self, benchmark: Path, subset: str | None = None) -> pd.DataFrame:
-        """Rows of the benchmark, of one subset if it is named.
+    def manifest(self, benchmark: Path, subsets: Sequence[str] | None = None) -> pd.DataFrame:
+        """Rows of the benchmark, of some subsets if they are named.
 
         Raises:
-            ArtifactError: Stale, or the subset has no groups.
+            ArtifactError: Stale, or a subset has no groups.
         """
         table = load_table(benchmark, depends(self.config, "build_benchmark", backbone=self.name))
-        if subset is None:
-            return table
-        rows = table[table["subset"] == subset].reset_index(drop=True)
-        if rows.empty:
+        exist = list(table["subset"].unique())
+        if absent := [subset for subset in subsets or [] if subset not in exist]:
             raise ArtifactError(
-                f"{benchmark}: no groups in the subset '{subset}'. Subsets: {', '.join(table['subset'].unique())}."
+                f"{benchmark}: no groups in the subset '{absent[0]}'. Subsets: {', '.join(exist)}. "
+                "For `tuning`, hold groups out with `benchmark.held_out_groups`."
             )
-        return rows
+        return table if subsets is None else table[table["subset"].isin(subsets)].reset_index(drop=True)
 
-    def locality(self, locality: Path) -> Reference:
-        """The locality set as seen by the unedited model."""
-        table = load_table(locality, depends(self.config, "build_locality", backbone=self.name))
-        return Reference.of(self.split, self.read(table))
+    def locality(self, locality: Path) -> pd.DataFrame:
+        """Rows of the locality set."""
+        return load_table(locality, depends(self.config, "build_locality", backbone=self.name))
 
     def read(self, rows: pd.DataFrame) -> Float[Tensor, "images 3 side side"]:
         """Images of a manifest's rows.
@@ -87,9 +84,9 @@ class Backbone:
             tuple(rows["images"] + "/" + rows["file"]),
         )
 
-    def batches(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """Rows in as many batches as the memory for edited matrices asks for."""
-        size = COPIES * sum(weight.numel() * weight.element_size() for weight in self.split.weights.values())
+    def batches(self, rows: pd.DataFrame, split: Split) -> Iterator[pd.DataFrame]:
+        """Rows in as many batches as the memory for matrices edited with this cut asks for."""
+        size = COPIES * sum(weight.numel() * weight.element_size() for weight in split.weights.values())
         step = max(1, BATCH_BYTES[self.split.device.type] // size)
         yield from (rows.iloc[i : i + step] for i in range(0, len(rows), step))
 

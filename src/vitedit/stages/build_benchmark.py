@@ -9,7 +9,7 @@ import torch
 
 from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config
-from vitedit.data.benchmark import disagreements, largest_groups, manifest, mistakes
+from vitedit.data.benchmark import HELD_OUT, disagreements, largest_groups, manifest, mistakes
 from vitedit.data.duplicates import repeats
 from vitedit.data.images import ImageSet, open_images, read_classes
 from vitedit.data.predictions import labels_of, predict
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def build_benchmark(config: Config, *, backbone: str, output: Path, device: torch.device) -> None:
-    """Writes the benchmark manifest of one backbone: the natural subset, then one subset a style.
+    """Writes the benchmark manifest of one backbone: the natural subset, one subset a style, then the held-out groups.
 
     Raises:
         ConfigError: The models or thresholds leave no group.
@@ -29,7 +29,9 @@ def build_benchmark(config: Config, *, backbone: str, output: Path, device: torc
     """
     parts = [_natural(config, backbone, device)]
     parts += [_style(config, style, backbone, device) for style in config.benchmark.styles]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True).sort_values(
+        "subset", key=lambda names: names == HELD_OUT, kind="stable", ignore_index=True
+    )
     for subset, rows in table.groupby("subset", sort=False):
         log.info(
             "%s: %d groups, %d images, %d edits",
@@ -59,14 +61,7 @@ def _natural(config: Config, backbone: str, device: torch.device) -> pd.DataFram
     else:
         classes = labels_of(images, base.shape[1])
         candidates = mistakes(base, classes, settings.same_prediction, images.name)
-    candidates = _once(images, classes, candidates)
-    return manifest(
-        "natural",
-        images,
-        candidates,
-        largest_groups(candidates, settings.groups, settings.min_size),
-        settings,
-    )
+    return _groups(config, "natural", images, _once(images, classes, candidates), settings.groups)
 
 
 def _style(config: Config, style: str, backbone: str, device: torch.device) -> pd.DataFrame:
@@ -75,13 +70,19 @@ def _style(config: Config, style: str, backbone: str, device: torch.device) -> p
     base = _probabilities(config, backbone, images, device)
     labels = labels_of(images, base.shape[1])
     candidates = _once(images, labels, mistakes(base, labels, False, style))
-    return manifest(
-        style,
-        images,
-        candidates,
-        largest_groups(candidates, settings.style_groups, settings.min_size),
-        settings,
-    )
+    return _groups(config, style, images, candidates, settings.style_groups)
+
+
+def _groups(
+    config: Config, subset: str, images: ImageSet, candidates: pd.DataFrame, groups: int
+) -> pd.DataFrame:
+    """The largest groups as the subset, and the next largest as groups for tuning, named after it."""
+    settings = config.benchmark
+    kept, held_out = largest_groups(candidates, groups, settings.min_size, settings.held_out_groups)
+    measured = manifest(subset, images, candidates, kept, settings.max_images, settings.max_edits)
+    spare = manifest(HELD_OUT, images, candidates, held_out, settings.max_images, settings.held_out_edits)
+    spare = spare.assign(group=f"{subset} " + spare["group"].astype(str))
+    return pd.concat([measured, spare], ignore_index=True) if held_out else measured
 
 
 def _probabilities(config: Config, model: str, images: ImageSet, device: torch.device) -> np.ndarray:

@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 
-from vitedit.artifacts import load_table, provenance, save_table, seed_of
+from vitedit.artifacts import provenance, save_table, seed_of
 from vitedit.config import Config
-from vitedit.data.duplicates import repeats
-from vitedit.data.images import ImageSet, open_images, read_classes
-from vitedit.data.pseudo import PseudoSamples, remaining
+from vitedit.data.pseudo import PseudoSamples
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
+from vitedit.stages.unused import open_unused
 from vitedit.where import metatrain
 from vitedit.where.hypernet import Hypernet
 
@@ -32,13 +29,11 @@ def meta_train(
     """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`."""
     base = Backbone.chosen(config, backbone, choice, device)
     settings, model = config.meta_train, config.models[backbone]
-    source = open_images(
-        settings.pseudo.images, config.images[settings.pseudo.images], read_classes(config.classes)
+    source, places = open_unused(
+        config, settings.pseudo.images, backbone=backbone, benchmark=benchmark, locality=locality
     )
-    near = load_table(locality, depends(config, "build_locality", backbone=backbone))
-    unused = _unused(source, base.manifest(benchmark), near)
     patch = base.split.vit.patch_embed.patch_size[0]
-    pseudo = PseudoSamples(source, unused, model.transform, patch, settings.pseudo, config.seed)
+    pseudo = PseudoSamples(source, places, model.transform, patch, settings.pseudo, config.seed)
     needs = depends(config, "meta_train", backbone=backbone)
     training = metatrain.MetaTraining(base.split, _network(config, base), settings, config.seed)
     table = metatrain.meta_train(training, pseudo.batch, state, needs)
@@ -46,15 +41,6 @@ def meta_train(
     training.network.save(output, made)
     save_table(log_table, table, made)
     state.unlink(missing_ok=True)
-
-
-def _unused(source: ImageSet, *manifests: pd.DataFrame) -> np.ndarray:
-    """Images that no manifest lists; of a set that serves for both, also no second copies of a photograph."""
-    unused = remaining(source, *manifests)
-    if not any((table["images"] == source.name).any() for table in manifests):
-        return unused
-    classes = source.labels if source.labels is not None else np.zeros(len(source), np.int64)
-    return np.setdiff1d(unused, list(repeats(source, classes, unused.tolist())))
 
 
 def _network(config: Config, base: Backbone) -> Hypernet:

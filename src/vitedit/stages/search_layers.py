@@ -55,11 +55,15 @@ def search_layers(
 
 def _rates(backbone: Backbone, run: Run, benchmark: Path, locality: Path) -> pd.DataFrame:
     """One row an edit: fine-tuning of one run of layers."""
-    group = _group(backbone.config, backbone.manifest(benchmark, backbone.config.search.subset))
-    samples = group[group["is_edit"]].head(backbone.config.search.max_edits)
-    edits = FineTune(backbone.config.descent).edit(backbone.split, backbone.samples(samples))
+    config = backbone.config
+    group = _group(config, backbone.manifest(benchmark, [config.search.subset]))
+    samples = group[group["is_edit"]].head(config.search.max_edits)
+    edits = FineTune(config.descent, config.search.learning_rate).edit(
+        backbone.split, backbone.samples(samples)
+    )
     images = Reference.of(backbone.split, backbone.read(group))
-    rates = measure(backbone.split, edits, images, own_positions(group, samples), backbone.locality(locality))
+    near = Reference.of(backbone.split, backbone.read(backbone.locality(locality)))
+    rates = measure(backbone.split, edits, images, own_positions(group, samples), near)
     named = rates[["sr", "gr", "lr", "steps"]].assign(
         edit=range(len(samples)), file=samples["file"].to_numpy(), **asdict(run)
     )

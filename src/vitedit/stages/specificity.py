@@ -9,8 +9,7 @@ from vitedit.config import Config
 from vitedit.lineage import depends
 from vitedit.measure.specificity import overlaps
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.trained import load_trained
-from vitedit.where.hypernet import score_units
+from vitedit.where.hypernet import Hypernet, score_units
 from vitedit.where.masks import binarise
 
 
@@ -26,8 +25,8 @@ def specificity(
 ) -> None:
     """Predicts the mask of every image of a subset's groups and writes the overlap of every pair."""
     base = Backbone.chosen(config, backbone, choice, device)
-    rows = base.manifest(benchmark, config.specificity.subset)
-    network = load_trained(config, backbone, base.split, ["hypernet"], {"hypernet": hypernet})["hypernet"]
+    rows = base.manifest(benchmark, [config.specificity.subset])
+    network = Hypernet.load(hypernet, base.split, depends(config, "meta_train", backbone=backbone))
     scores = score_units(network, base.split, base.read(rows)[:, None])
     table = overlaps(binarise(scores, config.specificity.sparsity), rows)
     save_table(output, table, provenance("specificity", depends(config, "specificity", backbone=backbone)))

@@ -11,11 +11,19 @@ from vitedit.artifacts import atomic, load_json, load_table, provenance, save_ta
 from vitedit.config import Config
 from vitedit.data.images import open_images, read_classes
 from vitedit.figures import TABLES
-from vitedit.lineage import depends
+from vitedit.lineage import ARTIFACTS, depends
 from vitedit.measure import tabulate as tables
 from vitedit.measure.gallery import gallery
 
 Tables = dict[str, pd.DataFrame]
+
+TRAINS_EDITORS = "train_editor"
+"""Stage that trains the networks that edit, each with a log of its own."""
+EDITOR_LOG = [
+    *("network", "iteration", "loss_edit", "kl", "success", "success_before", "multiplier", "margin"),
+    "seconds",
+]
+"""Columns of the table `editor_training` of a run without such networks."""
 
 
 def tabulate(config: Config, *, output: Path, truth: Path | None = None) -> None:
@@ -72,8 +80,7 @@ def _edits(config: Config) -> Iterator[pd.DataFrame]:
     for backbone in config.backbones:
         for method in config.editors:
             fresh = depends(config, "edit_groups", backbone=backbone, method=method)
-            for subset in config.subsets:
-                yield load_table(config.results / backbone / "edits" / method / f"{subset}.parquet", fresh)
+            yield load_table(config.results / backbone / "edits" / f"{method}.parquet", fresh)
 
 
 def _backbone_tables(
@@ -85,10 +92,11 @@ def _backbone_tables(
     def read(stage: str, file: str) -> pd.DataFrame:
         return load_table(folder / file, depends(config, stage, backbone=backbone))
 
-    benchmark, locality = (
+    manifest, locality = (
         read("build_benchmark", "benchmark.parquet"),
         read("build_locality", "locality.parquet"),
     )
+    benchmark = manifest[manifest["subset"].isin(config.subsets)]  # without the groups held out for tuning
     choice: Mapping[str, Any] = load_json(
         folder / "layers.json", depends(config, "search_layers", backbone=backbone)
     )
@@ -98,6 +106,7 @@ def _backbone_tables(
         "groups": tables.add_truth(tables.groups(benchmark, names), benchmark, truth),
         "layers": tables.layers(read("search_layers", "layers.parquet"), choice, resamples, seed),
         "training": read("meta_train", "hypernet_log.parquet"),
+        "editor_training": _editor_training(config, backbone),
         "masks": pairs,
         "specificity": matrix,
         "overlap": pd.DataFrame([tables.overlap(matrix, config.specificity.sparsity, resamples, seed)]),
@@ -106,6 +115,18 @@ def _backbone_tables(
     return {
         name: table.assign(backbone=backbone)[["backbone", *table.columns]] for name, table in made.items()
     }
+
+
+def _editor_training(config: Config, backbone: str) -> pd.DataFrame:
+    """Logs of the networks that configured methods edit with; no rows where no method needs one."""
+    needed = {name for editor in config.editors.values() for name in editor.artifacts}
+    logs = [pd.DataFrame(columns=EDITOR_LOG)]
+    for network, stage in ARTIFACTS.items():
+        if stage == TRAINS_EDITORS and network in needed:
+            path = config.results / backbone / f"{network}_log.parquet"
+            log = load_table(path, depends(config, stage, backbone=backbone, method=network))
+            logs.append(log.assign(network=network)[["network", *log.columns]])
+    return pd.concat(logs[1:] or logs, ignore_index=True)
 
 
 def _gallery(

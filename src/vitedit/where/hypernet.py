@@ -74,14 +74,14 @@ class Hypernet(nn.Module):
         save_tensors(path, self.state_dict(), {**meta, "shape": self.shape, "sizes": self.sizes})
 
     @classmethod
-    def load(cls, path: Path, sites: Sequence[Site], depends: Mapping[str, Any] | None = None) -> "Hypernet":
-        """Reads a network that was trained for exactly these sites.
+    def load(cls, path: Path, base: Split, depends: Mapping[str, Any] | None = None) -> "Hypernet":
+        """Reads a network that was trained for exactly the sites of a backbone.
 
         Raises:
             ArtifactError: Missing, damaged, of another configuration, or for other sites.
         """
         tensors, meta = load_tensors(path, depends)
-        names = [site.name for site in sites]
+        names = [site.name for site in base.sites]
         if list(meta.get("sizes", {})) != names:
             raise ArtifactError(
                 f"{path}: a hypernetwork for the sites {list(meta.get('sizes', {}))}, but {names} are to be edited. "

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vitedit.config import DescentConfig
 from vitedit.errors import ConfigError
-from vitedit.model.descent import descend
+from vitedit.model.descent import Objective, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
@@ -69,10 +69,38 @@ def expand(flat: Float[Tensor, "*edits units"], sites: Sequence[Site], model: nn
 
 
 def edit_under(
-    base: Split, samples: Samples, masks: Float[Tensor, "edits units"], settings: DescentConfig
+    base: Split,
+    samples: Samples,
+    masks: Float[Tensor, "edits units"],
+    settings: DescentConfig,
+    learning_rate: float,
 ) -> Edits:
-    """Masked fine-tuning of each edit's samples under its binary mask (paper eq. 1)."""
-    allowed = expand(masks.to(base.device), base.sites, base.vit)
-    return descend(
-        base, base.prefix_samples(samples.images), samples.labels.to(base.device), allowed, settings
+    """Masked fine-tuning of each edit's samples under its binary mask over hidden units (paper eq. 1)."""
+    return fine_tune(
+        base, samples, settings, learning_rate, expand(masks.to(base.device), base.sites, base.vit)
     )
+
+
+def fine_tune(
+    base: Split,
+    samples: Samples,
+    settings: DescentConfig,
+    learning_rate: float,
+    allowed: Mapping[str, Tensor] | None = None,
+    objective: Objective | None = None,
+) -> Edits:
+    """Fine-tuning of the sites' matrices from their base values.
+
+    Args:
+        base: The base model, cut before the sites.
+        samples: What the edits are made from.
+        settings: Stop rule.
+        learning_rate: Step size of RMSprop.
+        allowed: Factor of each gradient (`descend`); without it everything may change.
+        objective: What is minimised; without it the cross-entropy alone.
+    """
+    labels = samples.labels.to(base.device)
+    start = {name: weight.expand(len(labels), *weight.shape) for name, weight in base.weights.items()}
+    tokens = base.prefix_samples(samples.images)
+    objective = objective or Objective(base.call)
+    return descend(objective, start, tokens, labels, settings, learning_rate, allowed=allowed).edits(labels)

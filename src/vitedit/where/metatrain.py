@@ -18,12 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, grad_and_value, vmap
 
-from vitedit.artifacts import load_state, save_state, torch_rng
+from vitedit.artifacts import torch_rng
 from vitedit.config import MetaTrainConfig
 from vitedit.errors import NumericalError
 from vitedit.model.objectives import kl_divergence
 from vitedit.model.vit import Split, Weights
-from vitedit.progress import track
+from vitedit.training import run
 from vitedit.where.hypernet import SHARPNESS, Hypernet, soften
 from vitedit.where.masks import join, split, units
 
@@ -159,19 +159,40 @@ def meta_train(
     On the CPU a training that was killed and resumed ends with the same bits as an undisturbed one.
     """
     settings = training.settings
-    kept = load_state(state, depends)
-    if kept is not None:
-        training.restore(kept)
     total = settings.iterations + (settings.replay.steps if settings.replay else 0)
-    done = len(training.rows)
-    for iteration in track(range(done, total), "meta-training iterations", total, done):
+    return run(
+        _Steps(training, batches),
+        total,
+        settings.checkpoint_every,
+        state,
+        depends,
+        "meta-training iterations",
+    )
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Searches, then replays, as the shared loop runs them."""
+
+    training: MetaTraining
+    batches: Batches
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.training.rows
+
+    def step(self, iteration: int) -> None:
+        settings = self.training.settings
         if iteration < settings.iterations:
-            training.search_iteration(iteration, *batches(iteration, settings.batch_size))
+            self.training.search_iteration(iteration, *self.batches(iteration, settings.batch_size))
         else:
-            training.replay_iteration(iteration, iteration - settings.iterations)
-        if (iteration + 1) % settings.checkpoint_every == 0:
-            save_state(state, training.state(), depends)
-    return pd.DataFrame(training.rows)
+            self.training.replay_iteration(iteration, iteration - settings.iterations)
+
+    def state(self) -> dict[str, Any]:
+        return self.training.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.training.restore(state)
 
 
 def search_masks(

@@ -48,6 +48,11 @@ def pareto_front(gr: Float[np.ndarray, "runs"], lr: Float[np.ndarray, "runs"]) -
     return np.logical_not((as_good & better).any(axis=1))
 
 
+def harmonic_mean(gr: Float[np.ndarray, "n"], lr: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """2 gr lr / (gr + lr), 0 where both are: high only where both rates are high."""
+    return 2 * gr * lr / np.maximum(gr + lr, 1e-12)
+
+
 def choose(rows: pd.DataFrame) -> Run:
     """The run on the Pareto front with the highest harmonic mean of generalization and locality; the earlier of equals.
 
@@ -59,6 +64,5 @@ def choose(rows: pd.DataFrame) -> Run:
     """
     means = rows.groupby(["part", "first", "last"], as_index=False)[["gr", "lr"]].mean()
     front = means[pareto_front(means["gr"].to_numpy(), means["lr"].to_numpy())]
-    total = (front["gr"] + front["lr"]).clip(lower=1e-12)
-    best = front.loc[(2 * front["gr"] * front["lr"] / total).idxmax()]
+    best = front.loc[front.index[harmonic_mean(front["gr"].to_numpy(), front["lr"].to_numpy()).argmax()]]
     return Run(best["part"], int(best["first"]), int(best["last"]))

@@ -1,0 +1,74 @@
+"""Configuration as frozen, strict models: every choice of a run is a field here, with its meaning.
+
+`workflow/schemas/config.schema.yaml` is generated from these classes by `vitedit schema`; `config_files` reads YAML.
+"""
+
+from vitedit.config.data import (
+    IMAGENET,
+    BenchmarkConfig,
+    ImagesConfig,
+    LocalityConfig,
+    ModelConfig,
+    PretrainConfig,
+    TransformConfig,
+)
+from vitedit.config.learning import (
+    DescentConfig,
+    KeTrainConfig,
+    MendTrainConfig,
+    MetaTrainConfig,
+    PseudoConfig,
+    ReplayConfig,
+    SearchConfig,
+    SitesConfig,
+    StatisticsConfig,
+    TrainEditorConfig,
+)
+from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
+from vitedit.config.run import Config
+from vitedit.config.section import (
+    File,
+    Fraction,
+    Lax,
+    Name,
+    Positive,
+    Rate,
+    Scalar,
+    Section,
+    Sparsity,
+    Unique,
+)
+
+__all__ = [
+    "BenchmarkConfig",
+    "Config",
+    "DescentConfig",
+    "EditorConfig",
+    "File",
+    "Fraction",
+    "IMAGENET",
+    "ImagesConfig",
+    "KeTrainConfig",
+    "Lax",
+    "LocalityConfig",
+    "MendTrainConfig",
+    "MetaTrainConfig",
+    "ModelConfig",
+    "Name",
+    "Positive",
+    "PretrainConfig",
+    "PseudoConfig",
+    "Rate",
+    "ReplayConfig",
+    "Scalar",
+    "SearchConfig",
+    "Section",
+    "SitesConfig",
+    "Sparsity",
+    "SpecificityConfig",
+    "StatisticsConfig",
+    "TrainEditorConfig",
+    "TransformConfig",
+    "TuningConfig",
+    "Unique",
+]

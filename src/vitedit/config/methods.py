@@ -1,0 +1,80 @@
+"""Methods with their hyper-parameters, their tuning, and the mask study."""
+
+from itertools import product
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vitedit.config.section import Name, Positive, Scalar, Section, Sparsity, Unique
+
+
+class EditorConfig(BaseModel):
+    """Hyper-parameters of one method: numbers, or a list for the one whose values span the GR-LR curve."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", use_attribute_docstrings=True)
+
+    artifacts: list[Name] = []
+    """Trained artefacts that the method needs."""
+    tune: dict[Name, Annotated[list[Scalar], Field(min_length=1), Unique]] = {}
+    """Values of hyper-parameters that `snakemake tune` tries in every combination; `tuning.trials` of them."""
+    original: dict[Name, Scalar] = {}
+    """Hyper-parameters of the method's own publication, tried beside them."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Hyper-parameters as written."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="after")
+    def _one_knob(self) -> "EditorConfig":
+        knobs = {key: value for key, value in self.parameters.items() if isinstance(value, list)}
+        for key, values in knobs.items():
+            if not values or len({str(value) for value in values}) < len(values):
+                raise ValueError(f"{key}: {values} must hold at least one value, and each only once")
+        if len(knobs) > 1:
+            raise ValueError(
+                f"only one hyper-parameter may be a list (the curve's knob), not {', '.join(knobs)}"
+            )
+        return self
+
+    def settings(self) -> list[dict[str, Scalar]]:
+        """One dictionary of hyper-parameters for each point of the curve."""
+        knob = next((k for k, v in self.parameters.items() if isinstance(v, list)), None)
+        if knob is None:
+            return [self.parameters]
+        return [self.parameters | {knob: value} for value in self.parameters[knob]]
+
+    def middle(self) -> dict[str, Scalar]:
+        """One setting: the middle value of the knob."""
+        settings = self.settings()
+        return settings[len(settings) // 2]
+
+    def trials(self) -> list[dict[str, Scalar]]:
+        """Every combination of the values that `tune` names; a knob that it does not name keeps its middle value."""
+        if not self.tune:
+            return []
+        return [
+            self.middle() | dict(zip(self.tune, values, strict=True))
+            for values in product(*self.tune.values())
+        ]
+
+    @property
+    def knob(self) -> str:
+        """Name of the hyper-parameter whose values span the curve; empty for a method without one."""
+        return next((k for k, v in self.parameters.items() if isinstance(v, list)), "")
+
+
+class TuningConfig(Section):
+    """Tuning of every method on groups that are held out of the benchmark (`snakemake tuning`)."""
+
+    trials: Positive = 6
+    """Combinations of hyper-parameters that each method tries: the same number for all."""
+
+
+class SpecificityConfig(Section):
+    """Overlap of masks within and between groups (paper Fig. 6)."""
+
+    sparsity: Sparsity = 0.95
+    """Sparsity of the compared masks."""
+    subset: Name = "natural"
+    """Subset whose groups are compared."""

@@ -1,0 +1,130 @@
+"""A whole run: all sections together, and what must hold between them."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from vitedit.config.data import IMAGENET, BenchmarkConfig, ImagesConfig, LocalityConfig, ModelConfig
+from vitedit.config.learning import (
+    DescentConfig,
+    MetaTrainConfig,
+    SearchConfig,
+    SitesConfig,
+    StatisticsConfig,
+    TrainEditorConfig,
+)
+from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
+from vitedit.config.section import File, Name, Section, Unique
+
+
+class Config(Section):
+    """A whole run."""
+
+    run: Name
+    """Name of the run; everything it makes lies under results/<run>/."""
+    seed: int = 0
+    """Seed of everything random."""
+    use_released: bool = True
+    """Take the released checkpoints; false takes those that `snakemake models` made in this run."""
+    classes: File | None = None
+    """Text file with one class name a line, in the order of the indices; `imagenet` for the names of ImageNet-1k that timm
+    carries; null names classes by index or class folder."""
+    backbones: Annotated[list[Name], Field(min_length=1), Unique]
+    """Models to edit."""
+    models: dict[Name, ModelConfig]
+    """Every model by name."""
+    images: dict[Name, ImagesConfig]
+    """Every set of images by name."""
+    benchmark: BenchmarkConfig
+    """The groups."""
+    locality: LocalityConfig
+    """The locality set."""
+    sites: SitesConfig = SitesConfig()
+    """Where edits are allowed."""
+    descent: DescentConfig = DescentConfig()
+    """Budget and stop rule of an edit."""
+    search: SearchConfig = SearchConfig()
+    """The layer search."""
+    meta_train: MetaTrainConfig
+    """The hypernetwork."""
+    statistics: StatisticsConfig = StatisticsConfig()
+    """Memory and key covariance."""
+    tuning: TuningConfig = TuningConfig()
+    """The budget of trials."""
+    train_editor: TrainEditorConfig = TrainEditorConfig()
+    """Networks that predict edits."""
+    editors: Annotated[dict[Name, EditorConfig], Field(min_length=1)]
+    """Methods to compare, with their hyper-parameters."""
+    specificity: SpecificityConfig = SpecificityConfig()
+    """The mask study."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Config":
+        stronger = [self.benchmark.stronger] if self.benchmark.stronger else []
+        _known("models", [*self.backbones, *stronger], self.models)
+        named = [
+            self.benchmark.images,
+            *self.benchmark.styles,
+            *self.locality.sources,
+            self.meta_train.pseudo.images,
+        ]
+        _known("images", named, self.images)
+        starts = [m.pretrain.start_from for m in self.models.values() if m.pretrain and m.pretrain.start_from]
+        _known("models (start_from)", starts, self.models)
+        _known(
+            "subset of search and specificity", [self.search.subset, self.specificity.subset], self.subsets
+        )
+        if taken := {"natural", "tuning"} & set(self.benchmark.styles):
+            raise ValueError(f"benchmark.styles: {', '.join(taken)} is the name of another subset")
+        if self.benchmark.rule == "mad" and not stronger:
+            raise ValueError("benchmark: the rule `mad` needs `stronger: MODEL`")
+        for method, editor in self.editors.items():
+            _check_sparsity(method, editor)
+            if editor.tune and len(editor.trials()) != self.tuning.trials:
+                raise ValueError(
+                    f"editors.{method}.tune: {len(editor.trials())} combinations, but every method gets the same "
+                    f"{self.tuning.trials} (`tuning.trials`)"
+                )
+        return self
+
+    @property
+    def subsets(self) -> list[str]:
+        """Names of the benchmark's subsets: the natural one and the styles."""
+        return ["natural", *self.benchmark.styles]
+
+    @property
+    def tuned_methods(self) -> list[str]:
+        """Methods that have trials."""
+        return [method for method, section in self.editors.items() if section.tune]
+
+    @property
+    def classes_file(self) -> Path | None:
+        """The file of class names, if they come from one."""
+        return None if self.classes == IMAGENET else self.classes
+
+    @property
+    def results(self) -> Path:
+        """Folder of the run."""
+        return Path("results") / self.run
+
+    def checkpoint(self, model: str) -> Path:
+        """Weights of a model: the released ones, or those that this run pre-trained."""
+        settings = self.models[model]
+        if self.use_released or settings.pretrain is None:
+            return settings.checkpoint
+        return self.results / "pretrain" / f"{model}.safetensors"
+
+
+def _known(kind: str, asked: Sequence[str], exist: Collection[str]) -> None:
+    missing = [name for name in asked if name not in exist]
+    if missing:
+        raise ValueError(f"{kind}: {', '.join(missing)} not defined; defined: {', '.join(exist)}")
+
+
+def _check_sparsity(method: str, editor: EditorConfig) -> None:
+    for setting in editor.settings():
+        value = setting.get("sparsity", 0.0)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+            raise ValueError(f"editors.{method}.sparsity: {value!r} is not a number in [0, 1)")

@@ -1,0 +1,31 @@
+"""What all parts of the configuration share: kinds of values, and a strict frozen base class."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Sparsity = Annotated[float, Field(ge=0, lt=1)]
+Scalar = bool | int | float | str
+Lax = Field(strict=False)  # YAML has no paths and no tuples: these two are made from strings and lists
+File = Annotated[Path, Lax]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    doubled = sorted({str(value) for value in values if values.count(value) > 1})
+    if doubled:
+        raise ValueError(f"{', '.join(doubled)} given more than once")
+    return values
+
+
+Unique = AfterValidator(_unique)
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,0 +1,48 @@
+"""Stage collect_statistics: what T-Patcher's memory and ROME's covariance need, in one pass over pre-training images."""
+
+from pathlib import Path
+
+import torch
+
+from vitedit.artifacts import provenance
+from vitedit.config import Config
+from vitedit.data.benchmark import spaced
+from vitedit.learned.statistics import collect
+from vitedit.lineage import depends
+from vitedit.model.last_block import LastBlock
+from vitedit.progress import track
+from vitedit.stages.backbone import Backbone
+from vitedit.stages.unused import open_unused
+
+BATCH = 64
+"""Images a pass."""
+
+
+def collect_statistics(
+    config: Config,
+    *,
+    backbone: str,
+    benchmark: Path,
+    locality: Path,
+    memory: Path,
+    covariance: Path,
+    device: torch.device,
+) -> None:
+    """Writes the memory and the covariance of one backbone, from images that no edit is made from or measured on.
+
+    Raises:
+        ConfigError: The model has no CLS read-out.
+        ImageError: No image is left, or one cannot be read.
+    """
+    last = LastBlock.of(Backbone.load(config, backbone, (), device).split)
+    images, places = open_unused(
+        config, config.statistics.images, backbone=backbone, benchmark=benchmark, locality=locality
+    )
+    places = places[spaced(len(places), config.statistics.max_images)]
+    starts = range(0, len(places), BATCH)
+    transform = config.models[backbone].transform
+    batches = (images.read(places[start : start + BATCH], transform) for start in starts)
+    queries, moment = collect(last, track(batches, f"batches of {images.name}", len(starts)))
+    made = provenance("collect_statistics", depends(config, "collect_statistics", backbone=backbone))
+    queries.save(memory, made)
+    moment.save(covariance, made)

@@ -1,0 +1,65 @@
+"""Rule tune: hyper-parameters of one method tried on groups that no result is measured on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from vitedit.artifacts import provenance, save_table
+from vitedit.config import Config
+from vitedit.data.benchmark import HELD_OUT
+from vitedit.editors import editor_class
+from vitedit.lineage import depends
+from vitedit.stages.backbone import Backbone
+from vitedit.stages.rows import GROUP, edit_rows
+from vitedit.stages.trained import load_trained
+from vitedit.where.search import harmonic_mean
+
+
+def tune(
+    config: Config,
+    *,
+    backbone: str,
+    method: str,
+    benchmark: Path,
+    locality: Path,
+    choice: Path,
+    artifact: Mapping[str, Path],
+    output: Path,
+    device: torch.device,
+) -> None:
+    """Writes one row a trial: the method's grid, then the hyper-parameters of its own publication.
+
+    Rates are means over the held-out groups; `score` is the harmonic mean of generalization and locality.
+
+    Raises:
+        ArtifactError: An input is missing or stale, or no group was held out.
+    """
+    base = Backbone.chosen(config, backbone, choice, device)
+    manifest = base.manifest(benchmark, [HELD_OUT])
+    trained = load_trained(config, backbone, base.split, editor_class(method), artifact)
+    section = config.editors[method]
+    tried = [("trial", list(section.tune), setting) for setting in section.trials()]
+    if section.original:
+        tried.append(("original", list(section.original), section.middle() | section.original))
+    tables = edit_rows(
+        config, base, method, [setting for *_, setting in tried], manifest, base.locality(locality), trained
+    )
+    rows = [
+        {"backbone": backbone, "method": method, "origin": origin}
+        | _means(table, {key: setting[key] for key in keys})
+        for table, (origin, keys, setting) in zip(tables, tried, strict=True)
+    ]
+    made = provenance("tune", depends(config, "tune", backbone=backbone, method=method))
+    table = pd.DataFrame(rows)
+    table.insert(4, "score", harmonic_mean(table["gr"].to_numpy(), table["lr"].to_numpy()))
+    save_table(output, table, made)
+
+
+def _means(edits: pd.DataFrame, setting: Mapping[str, object]) -> dict[str, object]:
+    """Means over groups of group means."""
+    groups = edits.groupby(GROUP)[["sr", "gr", "lr", "steps", "seconds"]].mean()
+    counts = {"groups": len(groups), "edits": len(edits)}
+    return {"parameters": json.dumps(dict(setting))} | groups.mean().to_dict() | counts
