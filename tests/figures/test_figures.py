@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,7 +22,7 @@ from vitedit.figures.labels import place, settle
 from vitedit.figures.layers import fig2_layers
 from vitedit.figures.masks import fig5a_masks
 from vitedit.figures.specificity import fig6_specificity
-from vitedit.figures.style import METHODS, PROPOSED, SPARE, grid, load, methods, save
+from vitedit.figures.style import METHODS, PROPOSED, grid, load, methods, save
 from vitedit.figures.summary import fig0_summary
 from vitedit.figures.training import figH_training, figI_editor_training
 from vitedit.measure import tabulate
@@ -310,46 +310,6 @@ def test_masks_are_compared_at_equal_sparsity(tables: Tables) -> None:
     )
     learned = curves.query("subset == 'all' and method == 'hypernet'").sort_values("value")
     np.testing.assert_allclose(lines["Learned mask (proposed)"].get_ydata(), 100 * learned["gr"])
-
-
-def test_a_method_keeps_its_colour() -> None:
-    few, many = methods(["ft", "hypernet"]), methods(["newest", "hypernet", "other", "ft"])
-    assert few["hypernet"] == many["hypernet"] == METHODS["hypernet"]
-    assert few["ft"] == many["ft"] and many["newest"] == methods(["other", "newest"])["newest"]
-    every = methods([*METHODS, "newest", "other", "third"]).values()
-    assert len({look.colour for look in every}) == len(every) == len({look.words for look in every})
-
-
-# What people without one kind of cone see, as a matrix on linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
-VISION = {
-    "all": np.eye(3),
-    "no green cones": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
-    "no red cones": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
-}
-
-
-def lab(colours: list[str], vision: str) -> np.ndarray:
-    """CIE L*a*b* (n, 3) of colours as seen."""
-    rgb = np.array([to_rgb(colour) for colour in colours])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = (linear @ np.array(VISION[vision]).T).clip(0, 1)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    xyz = seen @ to_xyz.T / [0.9505, 1, 1.089]
-    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
-
-
-@pytest.mark.parametrize(("vision", "least"), [("all", 25), ("no green cones", 8), ("no red cones", 8)])
-def test_methods_are_told_apart(vision: str, least: float) -> None:
-    """By colour with any vision, by marker always."""
-    looks = list(METHODS.values())
-    seen = lab([look.colour for look in looks], vision)
-    distances = np.linalg.norm(seen[:, None] - seen[None], axis=2) + 1000 * np.eye(len(looks))
-    assert distances.min() > least
-    assert len({look.marker for look in looks}) == len(looks)
-    assert not {look.colour for look in looks} & {colour for colour, *_ in SPARE}
-    red, green, blue = to_rgb(METHODS["random_mask"].colour)
-    assert red == green == blue
 
 
 def test_labels_avoid_points_and_each_other() -> None:

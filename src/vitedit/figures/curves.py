@@ -23,7 +23,7 @@ from vitedit.figures.style import (
     words,
 )
 
-_FAINT, _PLAIN = 0.13, 0.4  # intervals of the others and of the labelled method
+_FAINT, _PLAIN = 0.13, 0.33  # intervals of the others and of the labelled method
 _PANELS = {
     "sr": ("Edit succeeds", "Success rate SR (%)"),
     "steps": ("Updates", "Mean updates of an edit"),

@@ -95,8 +95,8 @@ def _curve(axis: Axes, points: pd.DataFrame, rate: str, look: Look, band: bool) 
         zorder=look.layer,
     )
     if band:
-        ends = [percent(points[f"{rate}_{end}"]) for end in ("low", "high")]
-        axis.fill_between(points["place"], *ends, color=look.colour, alpha=0.16, lw=0)
+        low, high = (percent(points[f"{rate}_{end}"]) for end in ("low", "high"))
+        axis.fill_between(points["place"], low, high, color=look.colour, alpha=0.16, lw=0)
 
 
 def _axes(axis: Axes, rows: pd.DataFrame, look: dict[str, Look]) -> None:

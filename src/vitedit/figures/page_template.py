@@ -18,6 +18,7 @@ a { color: var(--accent); }
 .quiet, figcaption, .meta { color: var(--quiet); }
 .lead { font-size: 1.1rem; }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; margin: 1.25rem 0 0; font-size: .95rem; }
+.numbers td, .numbers th { padding: .35rem .5rem; }
 .numbers td span { color: var(--quiet); font-size: .82rem; }
 .claim { background: var(--card); border: 1px solid var(--line); border-left: .35rem solid var(--open); border-radius: .5rem;
   padding: .7rem 1rem; margin: .7rem 0; }
@@ -65,9 +66,10 @@ computed by this run.</p>
 <main>
 <h2 id="numbers">Headline numbers</h2>
 <p class="quiet">Means over all groups with 95 % intervals over groups. Of a method with several settings, the one with the
-largest value of its knob; all settings are in the figures and tables below.</p>
+largest value of its knob; all settings are in the figures and tables below. Weights: share of the
+backbone that an edit changes.</p>
 <div class="wide"><table class="numbers"><thead><tr><th>Method</th><th>Setting</th><th>Success</th><th>Generalization</th>
-<th>Locality</th><th>Weights changed</th></tr></thead><tbody>
+<th>Locality</th><th>Weights</th></tr></thead><tbody>
 {% for card in cards %}<tr><td>{{ card.title }}</td><td class="quiet">{{ card.setting }}</td>
 <td><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></td><td><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></td>
 <td><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></td><td>{{ card.weights }}</td></tr>

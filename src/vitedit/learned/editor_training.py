@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +84,10 @@ def outcome(base: Split, changed: Mapping[str, Tensor], batch: Batch) -> Outcome
     return Outcome(losses[0], losses[1], kl, (own.detach().argmax(-1) == pairs).float().mean(0))
 
 
-class EditorTraining(ABC):
+Settings = TypeVar("Settings", KeTrainConfig, MendTrainConfig)
+
+
+class EditorTraining(ABC, Generic[Settings]):
     """Network, optimiser and log of one meta-training; `vitedit.training.run` drives it.
 
     What is random in an iteration is in its batch, which depends on the seed and the iteration's number only.
@@ -92,18 +95,21 @@ class EditorTraining(ABC):
 
     name: ClassVar[str]
     """Section of `train_editor` in the configuration."""
-    optimiser: torch.optim.Optimizer
 
-    def __init__(self, base: Split, network: EditNetwork, batches: Batches) -> None:
-        self.base = base
+    def __init__(
+        self,
+        base: Split,
+        settings: Settings,
+        batches: Batches,
+        network: EditNetwork,
+        optimiser: torch.optim.Optimizer,
+        clip: float = math.inf,
+    ) -> None:
+        """A training from the start; `clip` is the greatest norm of a gradient."""
+        self.base, self.settings, self.batches, self.clip = base, settings, batches, clip
         self.network = network.to(base.device).train()
-        self.batches = batches
+        self.optimiser = optimiser
         self.rows: list[dict[str, Any]] = []
-
-    @property
-    @abstractmethod
-    def settings(self) -> KeTrainConfig | MendTrainConfig:
-        """The section of the configuration."""
 
     @abstractmethod
     def loss(self, after: Outcome) -> Tensor:
@@ -152,8 +158,7 @@ class EditorTraining(ABC):
             group["lr"] = rate
         self.optimiser.zero_grad()
         loss.backward()
-        clip = getattr(self.settings, "clip", math.inf)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         if not (loss.isfinite() and norm.isfinite()):
             raise NumericalError(
                 f"meta-training of '{self.name}': after {len(self.rows)} iterations the loss became {loss.item()}, its gradient "
@@ -176,23 +181,15 @@ class EditorTraining(ABC):
         self.rows = list(state["rows"])
 
 
-class MendTraining(EditorTraining):
+class MendTraining(EditorTraining[MendTrainConfig]):
     """MEND: weighted sum of the views' cross-entropy and the divergence (published code; the softmax divergence is ours)."""
 
     name = "mend"
 
     def __init__(self, base: Split, settings: MendTrainConfig, batches: Batches) -> None:
         network = MendNetwork.for_split(base, settings)
-        super().__init__(base, network, batches)
-        self._settings = settings
-        self.optimiser = torch.optim.Adam(
-            [{"params": list(network.transforms.parameters())}, {"params": [network.alphas]}]
-        )
-
-    @property
-    def settings(self) -> MendTrainConfig:
-        """The section of the configuration."""
-        return self._settings
+        groups = [{"params": list(network.transforms.parameters())}, {"params": [network.alphas]}]
+        super().__init__(base, settings, batches, network, torch.optim.Adam(groups), settings.clip)
 
     def loss(self, after: Outcome) -> Tensor:
         """c_e CE(view) + c_loc KL."""
@@ -222,22 +219,16 @@ class Constraint:
             self.margin = max(self.settings.margin_floor, self.margin * self.settings.margin_factor)
 
 
-class KeTraining(EditorTraining):
+class KeTraining(EditorTraining[KeTrainConfig]):
     """KE: cross-entropy of edited images and views, subject to a bound on the divergence (published code)."""
 
     name = "ke"
 
     def __init__(self, base: Split, settings: KeTrainConfig, batches: Batches) -> None:
         network = KeNetwork.for_split(base, settings)
-        super().__init__(base, network, batches)
-        self._settings = settings
-        self.optimiser = torch.optim.RMSprop(network.parameters(), centered=True)
+        optimiser = torch.optim.RMSprop(network.parameters(), centered=True)
+        super().__init__(base, settings, batches, network, optimiser)
         self.constraint = Constraint(settings, settings.margin)
-
-    @property
-    def settings(self) -> KeTrainConfig:
-        """The section of the configuration."""
-        return self._settings
 
     def loss(self, after: Outcome) -> Tensor:
         """Mean cross-entropy of image and view, plus multiplier (KL - margin)."""

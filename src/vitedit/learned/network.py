@@ -41,14 +41,14 @@ class EditNetwork(nn.Module, ABC):
         save_tensors(path, self.state_dict(), {**meta, "matrices": self.matrices, "options": self.options})
 
     @classmethod
-    def load(cls, path: Path, split: Split, depends: Mapping[str, Any] | None = None) -> "EditNetwork":
-        """Reads a network that was trained for exactly the matrices of `split`.
+    def load(cls, path: Path, base: Split, depends: Mapping[str, Any] | None = None) -> "EditNetwork":
+        """Reads a network that was trained for the last three FFNs of a backbone.
 
         Raises:
             ArtifactError: Missing, damaged, of another configuration, or for other matrices.
         """
         tensors, meta = load_tensors(path, depends)
-        trained, asked = meta.get("matrices", {}), shapes(split)
+        trained, asked = meta.get("matrices", {}), shapes(last_ffns(base))
         if trained != asked:
             raise ArtifactError(
                 f"{path}: a network for the matrices {trained}, but {asked} are to be edited. Run rule train_editor again."
