@@ -7,7 +7,9 @@ from vitedit.config import DescentConfig
 from vitedit.editors import EDITORS, editor_class
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
+from vitedit.learned.statistics import collect
 from vitedit.model.edits import Samples
+from vitedit.model.last_block import LastBlock
 from vitedit.where.hypernet import Hypernet, score_units
 from vitedit.where.masks import binarise, expand
 
@@ -17,6 +19,11 @@ SETTINGS: dict[str, dict] = {
     "ft": RATE,
     "ft_l1": {"penalty_weight": 0.01, **RATE},
     "ft_l2": {"penalty_weight": 1.0, **RATE},
+    "t_patcher": {"learning_rate": 0.05, "memory_weight": 0.0},
+    "kn": {"sparsity": 0.5, **RATE},
+    "kn_slots": {"neurons": 192, "insert": 16.0},
+    "spt": {"sparsity": 0.5, **RATE},
+    "rome": {"learning_rate": 0.5, "clamp": 1e3, "weight_decay": 0.0, "ridge": 1.0},
     "lora": {"learning_rate": 1e-2},
     "random_mask": {"sparsity": 0.5, "seed": 0, **RATE},
 }
@@ -24,11 +31,12 @@ DESCENT = DescentConfig(max_steps=25, stop_loss=0.05)
 
 
 @pytest.fixture(scope="module")
-def trained(split):
+def trained(split, images):
     """Every artefact that a method may need, for the tiny model."""
     torch.manual_seed(3)
     hypernet = Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
-    return {"hypernet": hypernet}
+    memory, covariance = collect(LastBlock.of(split), [images])
+    return {"hypernet": hypernet, "memory": memory, "covariance": covariance}
 
 
 @pytest.fixture(params=EDITORS)

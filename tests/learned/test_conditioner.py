@@ -148,5 +148,6 @@ def test_saved_and_loaded_it_edits_the_same(split, last, network, tokens, tmp_pa
     expected = network.update(last, tokens, LABELS)
     for name, update in again.update(last, tokens, LABELS).items():
         assert torch.equal(update, expected[name]) and not update.requires_grad
+    KeNetwork.for_split(split, KeTrainConfig()).save(tmp_path / "other.safetensors", {})
     with pytest.raises(ArtifactError, match=r"a network for the matrices .*blocks\.3.* are to be edited"):
-        KeNetwork.load(tmp_path / "ke.safetensors", split)
+        KeNetwork.load(tmp_path / "other.safetensors", last)

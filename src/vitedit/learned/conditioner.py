@@ -27,12 +27,13 @@ class Conditioner(nn.Module):
         super().__init__()
         self.rows, self.columns = shape
         self.max_scale = max_scale
-        last = weight_norm(nn.Linear(hidden, 2 * (self.rows + self.columns) + 1))
+        first, last = nn.Linear(condition, hidden), nn.Linear(hidden, 2 * (self.rows + self.columns) + 1)
         with torch.no_grad():
-            last.parametrizations.weight.original0.zero_()  # the norms: at first the output is the bias
             last.bias.zero_()
             last.bias[: self.columns] = 1.0
-        self.layers = nn.Sequential(weight_norm(nn.Linear(condition, hidden)), nn.Tanh(), last)
+        self.layers = nn.Sequential(weight_norm(first), nn.Tanh(), weight_norm(last))
+        norms = self.get_parameter("layers.2.parametrizations.weight.original0")
+        nn.init.zeros_(norms)  # of weight normalisation: at first the output is the bias
 
     def forward(
         self, condition: Float[Tensor, "edits condition"], gradient: Float[Tensor, "edits rows columns"]

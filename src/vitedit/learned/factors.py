@@ -1,6 +1,6 @@
 """Gradients of linear layers token by token: dL/dW = sum over tokens of (dL/dy)(x)^T for y = W x."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,15 +27,10 @@ def recorded(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, tuple
     """Collects (input, output) of the named modules while the block runs; the model is left as it was."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def keep(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[name] = (inputs[0], output)
+    def keep(name: str) -> Callable[..., None]:
+        return lambda module, inputs, output: seen.update({name: (inputs[0], output)})
 
-    handles = [
-        model.get_submodule(name).register_forward_hook(
-            lambda _, inputs, output, name=name: keep(name, inputs, output)
-        )
-        for name in names
-    ]
+    handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     try:
         yield seen
     finally:
