@@ -139,3 +139,35 @@ def test_remaining_images_are_in_no_manifest(images: ImageSet) -> None:
     left = remaining(images, benchmark, locality)
     assert left.tolist() == [at for at in range(40) if at not in (0, 3, 39)]
     assert remaining(images).tolist() == list(range(40))
+
+
+def test_views_are_two_mixtures_of_the_same_originals(images: ImageSet) -> None:
+    """Each has its own donor and rectangle; donors, originals and other images are all different pictures."""
+    one = samples(images)
+    drawn = one.views(3, 6, 5)
+    assert drawn.originals.shape == drawn.mixed.shape == drawn.views.shape == (6, 3, 24, 24)
+    assert drawn.others.shape == (5, 3, 24, 24)
+    colours = set()
+    for part in (drawn.originals, drawn.others):
+        assert all(len(image.flatten(1).unique(dim=1).T) == 1 for image in part)
+        colours |= {tuple(image[:, 0, 0].tolist()) for image in part}
+    rectangles = []
+    for part in (drawn.mixed, drawn.views):
+        differs = (part != drawn.originals).any(dim=1)
+        assert differs.any(dim=(1, 2)).all()
+        pasted = {
+            tuple(changed[:, where][:, 0].tolist()) for changed, where in zip(part, differs, strict=True)
+        }
+        assert len(pasted) == 6 and not pasted & colours
+        colours |= pasted
+        rectangles.append(differs)
+    assert len(colours) == 23 and not torch.equal(*rectangles)
+
+
+def test_views_depend_on_seed_and_number_only(images: ImageSet) -> None:
+    drawn, again = samples(images).views(3, 4, 2), samples(images).views(3, 4, 2)
+    assert torch.equal(drawn.views, again.views) and torch.equal(drawn.others, again.others)
+    assert not torch.equal(drawn.views, samples(images).views(4, 4, 2).views)
+    assert not torch.equal(drawn.originals, samples(images).batch(3, 4)[0])
+    with pytest.raises(ImageError, match=r"12 with two views and 5 others needs 41 images, 'train' has 40"):
+        samples(images).views(0, 12, 5)

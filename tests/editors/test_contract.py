@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from vitedit.config import DescentConfig
+from vitedit.config import DescentConfig, KeTrainConfig, MendTrainConfig
 from vitedit.editors import EDITORS, editor_class
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
+from vitedit.learned.conditioner import KeNetwork
+from vitedit.learned.mend import MendNetwork
+from vitedit.learned.network import last_ffns
 from vitedit.learned.statistics import collect
 from vitedit.model.edits import Samples
 from vitedit.model.last_block import LastBlock
@@ -25,6 +28,8 @@ SETTINGS: dict[str, dict] = {
     "spt": {"sparsity": 0.5, **RATE},
     "rome": {"learning_rate": 0.5, "clamp": 1e3, "weight_decay": 0.0, "ridge": 1.0},
     "lora": {"learning_rate": 1e-2},
+    "ke": {"scale": 1.0},
+    "mend": {"scale": 1.0},
     "random_mask": {"sparsity": 0.5, "seed": 0, **RATE},
 }
 DESCENT = DescentConfig(max_steps=25, stop_loss=0.05)
@@ -36,7 +41,10 @@ def trained(split, images):
     torch.manual_seed(3)
     hypernet = Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
     memory, covariance = collect(LastBlock.of(split), [images])
-    return {"hypernet": hypernet, "memory": memory, "covariance": covariance}
+    last = last_ffns(split)
+    ke = KeNetwork.for_split(last, KeTrainConfig(max_scale=0.05)).eval().requires_grad_(False)
+    mend = MendNetwork.for_split(last, MendTrainConfig(alpha=1e-3)).eval().requires_grad_(False)
+    return {"hypernet": hypernet, "memory": memory, "covariance": covariance, "ke": ke, "mend": mend}
 
 
 @pytest.fixture(params=EDITORS)

@@ -1,25 +1,26 @@
 import math
+from copy import deepcopy
 
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from vitedit.artifacts import numpy_rng
 from vitedit.config import KeTrainConfig, MendTrainConfig
 from vitedit.data.pseudo import Views
 from vitedit.errors import NumericalError
 from vitedit.learned.editor_training import Batch, Constraint, KeTraining, MendTraining, Outcome, outcome
 from vitedit.learned.network import last_ffns
+from vitedit.model.sites import find_sites
+from vitedit.model.vit import Split
 from vitedit.training import run
 
 KE = KeTrainConfig(
-    iterations=40, batch_size=6, others=4, condition=16, hidden=8, max_scale=0.2, learning_rate=2e-3,
+    iterations=40, batch_size=6, others=4, condition=16, hidden=8, max_scale=0.02, learning_rate=1e-2,
     warmup=5, margin_every=5, checkpoint_every=2,
 )  # fmt: skip
 MEND = MendTrainConfig(
-    iterations=40, batch_size=6, others=4, rank=8, alpha=1e-3, learning_rate=1e-5, alpha_learning_rate=1e-4,
+    iterations=40, batch_size=6, others=4, rank=8, alpha=1e-4, learning_rate=1e-5, alpha_learning_rate=1e-4,
     edit_weight=1.0, checkpoint_every=2,
 )  # fmt: skip
 KINDS = [(KeTraining, KE), (MendTraining, MEND)]
@@ -27,11 +28,21 @@ IDS = ["ke", "mend"]
 
 
 def batches(iteration, size, others):
-    """Random images; a mixed one is mostly another."""
-    rng = torch.Generator().manual_seed(int(numpy_rng("test", iteration).integers(2**40)))
-    drawn = torch.randn(3 * size + others, 3, 24, 24, generator=rng)
+    """Random images; mixed ones keep the left half of the original."""
+    drawn = torch.randn(3 * size + others, 3, 24, 24, generator=torch.Generator().manual_seed(iteration))
     originals, first, second, rest = drawn.split([size, size, size, others])
-    return Views(originals, 0.4 * originals + 0.6 * first, 0.4 * originals + 0.6 * second, rest)
+    mixed, views = (torch.cat([originals[..., :12], other[..., 12:]], dim=-1) for other in (first, second))
+    return Views(originals, mixed, views, rest)
+
+
+@pytest.fixture(scope="module")
+def split(vit):
+    """A model that tells random images apart: logits centred and spread."""
+    lively = deepcopy(vit)
+    logits = vit(torch.randn(256, 3, 24, 24, generator=torch.Generator().manual_seed(5)))
+    lively.head.weight.mul_(3)
+    lively.head.bias.copy_(-3 * (logits.mean(0) - vit.head.bias))
+    return Split(lively, find_sites(lively, "mlp", [1, 2]))
 
 
 def training(kind, settings, split, source=batches):
@@ -43,8 +54,8 @@ def after(own=0.0, view=0.0, kl=0.0):
     return Outcome(torch.tensor(own), torch.tensor(view), torch.tensor(kl), torch.tensor([1.0, 0.5]))
 
 
-def test_a_batch_holds_what_the_base_model_says(vit, split):
-    last, images = last_ffns(split), batches(3, 4, 2)
+def test_a_batch_holds_what_the_base_model_says(split):
+    vit, last, images = split.vit, last_ffns(split), batches(3, 4, 2)
     batch = Batch.of(last, images)
     assert torch.equal(batch.labels, vit(images.originals).argmax(-1))
     torch.testing.assert_close(batch.before, vit(images.views))
@@ -53,8 +64,8 @@ def test_a_batch_holds_what_the_base_model_says(vit, split):
     torch.testing.assert_close(last.suffix(batch.tokens[:, 1]), vit(images.views))
 
 
-def test_outcome_of_edited_models_one_by_one(vit, split):
-    last, images = last_ffns(split), batches(3, 4, 3)
+def test_outcome_of_edited_models_one_by_one(split):
+    vit, last, images = split.vit, last_ffns(split), batches(3, 4, 3)
     batch = Batch.of(last, images)
     torch.manual_seed(1)
     changed = {name: w + 0.1 * torch.randn(4, *w.shape) for name, w in last.weights.items()}
@@ -122,7 +133,9 @@ def test_mend_has_a_step_size_of_its_own_for_alpha(split):
     mend = training(MendTraining, MEND, split)
     before = mend.network.alphas.detach().clone()
     mend.step(0)
-    torch.testing.assert_close((mend.network.alphas - before).abs(), torch.full((6,), 1e-4), rtol=1e-2, atol=0)
+    torch.testing.assert_close(
+        (mend.network.alphas - before).abs(), torch.full((6,), 1e-4), rtol=1e-2, atol=0
+    )
     ups = torch.cat([layer.up.detach().flatten() for t in mend.network.transforms for layer in t.layers])
     assert ups.abs().max().item() == pytest.approx(1e-5, rel=1e-2)
 
@@ -144,9 +157,9 @@ def test_training_makes_edits_that_work_better(split, tmp_path, kind, settings):
     trained = training(kind, settings, split)
     log = run(trained, settings.iterations, 50, tmp_path / "state.pt", {})
     last = measured(trained)
-    assert trained.loss(last) < trained.loss(first)
+    assert began.loss(last) < began.loss(first) - 0.1  # under the first constraint in both
     unedited = (held.before.argmax(-1) == held.labels).float().mean()
-    assert last.right[1] > unedited + 0.05
+    assert last.right[1] > unedited + 0.3 and last.kl < 1
     assert log["success"][20:].mean() > log["success_before"][20:].mean()
 
 
@@ -166,7 +179,7 @@ def test_every_iteration_is_logged_and_the_base_model_keeps_its_bits(split, tmp_
 
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS, ids=IDS)
-@pytest.mark.parametrize("stop", [1, 2, 5])
+@pytest.mark.parametrize("stop", [2, 3, 6])
 def test_a_killed_and_resumed_training_ends_with_the_same_bits(split, tmp_path, kind, settings, stop):
     whole = training(kind, settings, split)
     log = run(whole, 7, 2, tmp_path / "whole.pt", {"a": 1})
@@ -178,16 +191,14 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(split, tmp_path, 
 
     with pytest.raises(KeyboardInterrupt):
         run(training(kind, settings, split, killed), 7, 2, tmp_path / "state.pt", {"a": 1})
-    torch.manual_seed(99)
+    torch.manual_seed(99)  # other first weights: all must come from the state
     resumed = kind(last_ffns(split), settings, batches)
     again = run(resumed, 7, 2, tmp_path / "state.pt", {"a": 1})
     for (name, a), b in zip(
         whole.network.state_dict().items(), resumed.network.state_dict().values(), strict=True
     ):
-        assert torch.equal(a, b) or stop < 2, name
-    same = again.drop(columns="seconds").equals(log.drop(columns="seconds"))
-    assert same or stop < 2
-    pd.testing.assert_series_equal(log["iteration"], again["iteration"])
+        assert torch.equal(a, b), name
+    assert again.drop(columns="seconds").equals(log.drop(columns="seconds"))
 
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS, ids=IDS)

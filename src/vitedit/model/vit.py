@@ -117,12 +117,19 @@ class Suffix(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images classes"]:
         """Runs the remaining blocks, the final norm and the head."""
-        block, part = self.point
-        if part == 1:
-            tokens = ffn_half(blocks_of(self.vit)[block], tokens)
-        for later in blocks_of(self.vit)[block + part :]:
-            tokens = later(tokens)
+        (first, part), blocks = self.point, blocks_of(self.vit)
+        for at, block in enumerate(blocks[first:]):
+            if at > 0 or part == 0:
+                tokens = attention_half(block, tokens)
+            if block is blocks[-1] and reads_cls(self.vit):
+                tokens = tokens[:, :1]  # nobody reads the others any more
+            tokens = ffn_half(block, tokens)
         return self.vit.forward_head(self.vit.norm(tokens))
+
+
+def reads_cls(vit: VisionTransformer) -> bool:
+    """Whether the head reads the CLS token alone."""
+    return vit.global_pool == "token" and vit.attn_pool is None
 
 
 def blocks_of(vit: VisionTransformer) -> list[Block]:
