@@ -42,8 +42,8 @@ def trained(split, images):
     hypernet = Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
     memory, covariance = collect(LastBlock.of(split), [images])
     last = last_ffns(split)
-    ke = KeNetwork.for_split(last, KeTrainConfig(max_scale=0.05)).eval().requires_grad_(False)
-    mend = MendNetwork.for_split(last, MendTrainConfig(alpha=1e-3)).eval().requires_grad_(False)
+    ke = KeNetwork.for_split(last, KeTrainConfig(max_scale=0.1)).eval().requires_grad_(False)
+    mend = MendNetwork.for_split(last, MendTrainConfig(alpha=0.1)).eval().requires_grad_(False)
     return {"hypernet": hypernet, "memory": memory, "covariance": covariance, "ke": ke, "mend": mend}
 
 
