@@ -1,7 +1,8 @@
 """Learning Where to Edit Vision Transformers, replicated: data -> where -> edit -> measure -> figures.
 
 `snakemake -n` shows the plan. Targets: all (the default), tables, figures, notebooks; tuning tries every method's
-hyper-parameters; images and models make again what `dvc pull` fetches. Another run: `--configfile config/photos.yaml` or `config/paper.yaml`, laid over config/config.yaml.
+hyper-parameters; images and models make again what `dvc pull` fetches. Another run: `--configfile config/photos.yaml` or
+`config/paper.yaml`, laid over config/config.yaml.
 """
 
 from snakemake.utils import min_version, validate
@@ -26,7 +27,7 @@ pathvars:
 
 wildcard_constraints:
     backbone=one_of(CONFIG.backbones),
-    method=one_of(CONFIG.editors),
+    methods=one_of([*lineage.lots(CONFIG, CONFIG.editors), *lineage.lots(CONFIG, CONFIG.tuned_methods)]),
     network=one_of(NETWORKS),
     model=one_of(CONFIG.models),
     notebook=one_of(FIGURES),

@@ -220,7 +220,9 @@ def test_editing_a_method_leaves_the_others_alone(package):
     after = {method: lineage.code("edit_groups", method) for method in before}
     assert [method for method in before if before[method] != after[method]] == ["random_mask"]
     package("editors/__init__.py", "EDITORS = {", 'EDITORS = {\n    "own": "Own",')
-    assert {method: lineage.code("edit_groups", method) for method in before} == after, "a new line in the table"
+    assert {method: lineage.code("edit_groups", method) for method in before} == after, (
+        "a new line in the table"
+    )
     package("learned/mend.py", '"""\n', '"""\n\nSHIFT = 1\n')
     assert {method: lineage.code("edit_groups", method) for method in before} == after, "another's artefact"
 

@@ -7,7 +7,7 @@ so nothing heavy may be imported here.
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,30 @@ ARTIFACTS: dict[str, str] = {
 """Artefact that a method may need -> the stage that makes it, once a backbone."""
 
 
+def lots(config: Config, methods: Iterable[str]) -> list[str]:
+    """Methods that share a job, joined by "-": up to `methods_per_job` that wait for the same stages.
+
+    Importing and loading a model takes longer than many a small job.
+    """
+    waiting: dict[frozenset[str], list[str]] = {}
+    for method in methods:
+        stages = frozenset(ARTIFACTS.get(name, name) for name in config.editors[method].artifacts)
+        waiting.setdefault(stages, []).append(method)
+    size = config.methods_per_job
+    return ["-".join(some[i : i + size]) for some in waiting.values() for i in range(0, len(some), size)]
+
+
+def artifacts_of(config: Config, lot: str) -> list[str]:
+    """Names of the artefacts that the methods of a lot need, each once."""
+    return list(dict.fromkeys(name for method in lot.split("-") for name in config.editors[method].artifacts))
+
+
 def depends(
     config: Config, stage: str, *, backbone: str = "", method: str = "", model: str = ""
 ) -> dict[str, Any]:
     """The parts of the configuration that a stage's result depends on, those of the stages before it included.
+
+    `method` may be a lot of methods, or the name of an artefact for the stage that makes it.
 
     Raises:
         UnknownNameError: No such stage.
@@ -75,7 +95,7 @@ def _chain(config: Config, stage: str, method: str) -> list[tuple[str, str]]:
         raise UnknownNameError(f"no stage '{stage}'. Stages: {', '.join(UPSTREAM)}.")
     before = [(name, method) for name in UPSTREAM[stage]]
     if stage in ("edit_groups", "tune") and method:
-        before += [(ARTIFACTS[name], name) for name in config.editors[method].artifacts]
+        before += [(ARTIFACTS[name], name) for name in artifacts_of(config, method)]
     chain = [(stage, method)]
     for name, subject in before:
         chain += [other for other in _chain(config, name, subject) if other not in chain]
@@ -118,18 +138,20 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
                 | {f"train_editor.{method}": getattr(config.train_editor, method).model_dump(mode="json")}
             )
         case "tune" | "edit_groups":
-            return _plain(config, "descent") | _method(config, stage, method) if method else {}
+            return _plain(config, "descent") | _methods(config, stage, method) if method else {}
         case "specificity":
             return _plain(config, "specificity")
         case _:
             return {}
 
 
-def _method(config: Config, stage: str, method: str) -> dict[str, Any]:
-    """A method's section; what only `tune` reads is left out elsewhere, so that other trials do not make edits stale."""
-    section = config.editors[method]
+def _methods(config: Config, stage: str, lot: str) -> dict[str, Any]:
+    """Sections of methods; what only `tune` reads is left out elsewhere, so that other trials do not make edits stale."""
     left_out = None if stage == "tune" else {"tune", "original"}
-    return {f"editors.{method}": section.model_dump(mode="json", exclude=left_out)}
+    return {
+        f"editors.{method}": config.editors[method].model_dump(mode="json", exclude=left_out)
+        for method in lot.split("-")
+    }
 
 
 def _plain(config: Config, *sections: str) -> dict[str, Any]:

@@ -102,7 +102,9 @@ def test_a_label_that_the_model_does_not_have_is_refused(editor, split, images):
 
 def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, trained):
     hypernet = trained["hypernet"]
-    edits = editor_class("hypernet")(descent=DESCENT, sparsity=0.9, hypernet=hypernet, **RATE).edit(split, samples)
+    edits = editor_class("hypernet")(descent=DESCENT, sparsity=0.9, hypernet=hypernet, **RATE).edit(
+        split, samples
+    )
     allowed = expand(binarise(score_units(hypernet, split, samples.images), 0.9), split.sites, split.vit)
     for name, tensor in edits.changed.items():
         same = tensor == split.vit.get_parameter(name)

@@ -60,6 +60,7 @@ CONFIG = {
         },
     },
     "tuning": {"trials": 2},
+    "methods_per_job": 3,
     "specificity": {"sparsity": 0.9},
 }
 
@@ -124,7 +125,7 @@ class World:
         needed = [
             w for name in artifacts for w in ("--artifact", f"{name}={self.results / name}.safetensors")
         ]
-        return self.run("edit-groups", "--method", method, "--output", str(output), *needed, *more)
+        return self.run("edit-groups", "--methods", method, "--output", str(output), *needed, *more)
 
 
 def write_world(folder: Path, vit) -> None:

@@ -27,7 +27,7 @@ def prepared(world, *stages):
     return world
 
 
-EDIT = ("edit-groups", "--method", "ft", "--output", "ft.parquet")
+EDIT = ("edit-groups", "--methods", "ft", "--output", "ft.parquet")
 
 
 def test_an_unknown_key(world, capsys):
@@ -47,7 +47,9 @@ def test_a_sparsity_outside_its_range(world, capsys):
 
 def test_a_misspelt_hyper_parameter_is_found_before_any_work(world, capsys):
     world.configure(editors={"random_mask": {"sparisty": [0.5]}})
-    assert "unknown ['sparisty'], missing ['learning_rate', 'sparsity']" in refused(world, capsys, "build-benchmark")
+    assert "unknown ['sparisty'], missing ['learning_rate', 'sparsity']" in refused(
+        world, capsys, "build-benchmark"
+    )
 
 
 def test_a_missing_checkpoint(world, capsys):
@@ -89,7 +91,7 @@ def test_no_group_is_large_enough(world, capsys):
 def test_a_subset_without_groups(world, capsys):
     world.configure(benchmark={"rule": "errors", "images": "world", "same_prediction": False, "groups": 3})
     prepared(world, "build-benchmark", "build-locality", "search-layers")
-    message = refused(world, capsys, "tune", "--method", "ft", "--output", "x.parquet")
+    message = refused(world, capsys, "tune", "--methods", "ft", "--output", "x.parquet")
     assert "no groups in the subset 'tuning'. Subsets: natural" in message
     assert "`benchmark.held_out_groups`" in message
 
@@ -163,7 +165,7 @@ def test_a_mask_search_that_becomes_nan(world, capsys):
 def test_a_stale_hypernetwork(world, capsys):
     prepared(world, "build-benchmark", "build-locality", "search-layers", "meta-train")
     world.configure(meta_train={"pseudo": {"images": "world"}, "iterations": 5})
-    words = ("--method", "hypernet", "--output", "x.parquet")
+    words = ("--methods", "hypernet", "--output", "x.parquet")
     message = refused(
         world, capsys, "edit-groups", *words, "--artifact", f"hypernet={world.results}/hypernet.safetensors"
     )
@@ -172,7 +174,7 @@ def test_a_stale_hypernetwork(world, capsys):
 
 def test_an_artefact_that_is_not_given(world, capsys):
     prepared(world, "build-benchmark", "build-locality", "search-layers")
-    words = ("--method", "hypernet", "--output", "x.parquet")
+    words = ("--methods", "hypernet", "--output", "x.parquet")
     assert "Add --artifact hypernet=PATH" in refused(world, capsys, "edit-groups", *words)
 
 

@@ -46,7 +46,7 @@ def test_one_file_one_line_and_one_entry_bring_a_method_into_the_figures(chain):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    words = chain.arguments("edit-groups", "--method", "gradient_mask", "--output", "own.parquet")
+    words = chain.arguments("edit-groups", "--methods", "gradient_mask", "--output", "own.parquet")
     words.insert(words.index("config.yaml") + 1, "mine.yaml")
     python("-m", "vitedit.cli", *words)
     shown = python("-c", DRAW, "own.parquet", str(chain.results / "edits/ft.parquet"))

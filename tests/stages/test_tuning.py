@@ -13,9 +13,8 @@ from vitedit.config_files import load
 
 @pytest.fixture(scope="module")
 def tuned(chain):
-    for method in ("ft", "random_mask"):
-        output = chain.results / "tuning" / f"{method}.parquet"
-        assert chain.run("tune", "--method", method, "--output", str(output)) == 0
+    output = chain.results / "tuning" / "ft-random_mask.parquet"
+    assert chain.run("tune", "--methods", "ft-random_mask", "--output", str(output)) == 0
     words = ["tuning", "--config", "config.yaml", "--output", "tuning.parquet", "--tuned", "tuned.yaml"]
     assert main(words) == 0
     return load_table(chain.folder / "tuning.parquet")

@@ -158,26 +158,26 @@ def depends(stage):
     """The parts of the configuration behind a job's result, as a function of its wildcards."""
 
     def of(wildcards):
-        given = {key: wildcards[key] for key in ("backbone", "method", "model") if key in wildcards.keys()}
-        subject = {"method": wildcards["network"]} if "network" in wildcards.keys() else {}
-        return lineage.depends(CONFIG, stage, **given, **subject)
+        given = {key: wildcards[key] for key in ("backbone", "model") if key in wildcards.keys()}
+        subject = wildcards.get("methods") or wildcards.get("network") or ""
+        return lineage.depends(CONFIG, stage, method=subject, **given)
 
     return of
 
 
 def edit_files():
     """Rows of every method for every backbone."""
-    return per_backbone(*(f"edits/{method}.parquet" for method in CONFIG.editors))
+    return per_backbone(*(f"edits/{lot}.parquet" for lot in lineage.lots(CONFIG, CONFIG.editors)))
 
 
 def artifact_files(wildcards):
-    """A method's trained artefacts."""
-    names = CONFIG.editors[wildcards.method].artifacts
+    """Trained artefacts of some methods."""
+    names = lineage.artifacts_of(CONFIG, wildcards.methods)
     return [f"{RESULTS}/{wildcards.backbone}/{name}.safetensors" for name in names]
 
 
 def artifact_flags(wildcards):
-    """A method's trained artefacts as flags of `vitedit edit-groups`."""
+    """Trained artefacts of some methods as flags of `vitedit edit-groups` and `vitedit tune`."""
     return " ".join(f"--artifact {Path(file).stem}={file}" for file in artifact_files(wildcards))
 
 

@@ -2,7 +2,7 @@
 
 
 rule edit_groups:
-    """Edits on every edit sample with every setting of a method, each measured: one row an edit."""
+    """Edits on every edit sample with every setting of some methods, each measured: one row an edit."""
     input:
         given=ancient(given("edit_groups")),
         weights=weights("edit_groups"),
@@ -11,11 +11,11 @@ rule edit_groups:
         choice="<results>/{backbone}/layers.json",
         artifacts=artifact_files,
     output:
-        rows="<results>/{backbone}/edits/{method}.parquet",
+        rows="<results>/{backbone}/edits/{methods}.parquet",
     log:
-        "<logs>/edit_groups/{backbone}/{method}.log",
+        "<logs>/edit_groups/{backbone}/{methods}.log",
     benchmark:
-        "<benchmarks>/edit_groups/{backbone}/{method}.tsv"
+        "<benchmarks>/edit_groups/{backbone}/{methods}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -27,19 +27,19 @@ rule edit_groups:
         config=EFFECTIVE,
         artifacts=artifact_flags,
         depends=depends("edit_groups"),
-        code=lambda wildcards: lineage.code("edit_groups", wildcards.method),
+        code=lambda wildcards: lineage.code("edit_groups", *wildcards.methods.split("-")),
         data=data_version("edit_groups"),
     message:
-        "Editing {wildcards.backbone} with {wildcards.method}"
+        "Editing {wildcards.backbone} with {wildcards.methods}"
     shell:
         "vitedit edit-groups --config {params.config} --threads {threads}"
-        " --backbone {wildcards.backbone} --method {wildcards.method}"
+        " --backbone {wildcards.backbone} --methods {wildcards.methods}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
         " --output {output.rows} &> {log}"
 
 
 rule tune:
-    """Tries a method's hyper-parameters on held-out groups."""
+    """Tries the hyper-parameters of some methods on held-out groups."""
     input:
         given=ancient(given("tune")),
         weights=weights("tune"),
@@ -48,11 +48,11 @@ rule tune:
         choice="<results>/{backbone}/layers.json",
         artifacts=artifact_files,
     output:
-        trials="<results>/{backbone}/tuning/{method}.parquet",
+        trials="<results>/{backbone}/tuning/{methods}.parquet",
     log:
-        "<logs>/tune/{backbone}/{method}.log",
+        "<logs>/tune/{backbone}/{methods}.log",
     benchmark:
-        "<benchmarks>/tune/{backbone}/{method}.tsv"
+        "<benchmarks>/tune/{backbone}/{methods}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -64,13 +64,13 @@ rule tune:
         config=EFFECTIVE,
         artifacts=artifact_flags,
         depends=depends("tune"),
-        code=lambda wildcards: lineage.code("tune", wildcards.method),
+        code=lambda wildcards: lineage.code("tune", *wildcards.methods.split("-")),
         data=data_version("tune"),
     message:
-        "Tuning {wildcards.method} on {wildcards.backbone}"
+        "Tuning {wildcards.methods} on {wildcards.backbone}"
     shell:
         "vitedit tune --config {params.config} --threads {threads}"
-        " --backbone {wildcards.backbone} --method {wildcards.method}"
+        " --backbone {wildcards.backbone} --methods {wildcards.methods}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
         " --output {output.trials} &> {log}"
 
@@ -79,9 +79,9 @@ rule tuning:
     """All trials as a table, and the best of each method as a configuration to lay over the run's."""
     input:
         trials=expand(
-            "<results>/{backbone}/tuning/{method}.parquet",
+            "<results>/{backbone}/tuning/{methods}.parquet",
             backbone=CONFIG.backbones,
-            method=CONFIG.tuned_methods,
+            methods=lineage.lots(CONFIG, CONFIG.tuned_methods),
         ),
     output:
         table="<results>/tuning.parquet",

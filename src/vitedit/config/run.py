@@ -16,7 +16,7 @@ from vitedit.config.learning import (
     TrainEditorConfig,
 )
 from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
-from vitedit.config.section import File, Name, Section, Unique
+from vitedit.config.section import File, Name, Positive, Section, Unique
 
 
 class Config(Section):
@@ -57,6 +57,8 @@ class Config(Section):
     """Networks that predict edits."""
     editors: Annotated[dict[Name, EditorConfig], Field(min_length=1)]
     """Methods to compare, with their hyper-parameters."""
+    methods_per_job: Positive = 1
+    """Methods that one job edits or tunes with; more than one pays where jobs are so short that starting them counts."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
 

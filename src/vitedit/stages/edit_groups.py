@@ -1,4 +1,4 @@
-"""Rule edit_groups: one method on all groups of the benchmark, every edit measured (paper section 4, Fig. 4 and 5a)."""
+"""Rule edit_groups: methods on all groups of the benchmark, every edit measured (paper section 4, Fig. 4 and 5a)."""
 
 import logging
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def edit_groups(
     config: Config,
     *,
     backbone: str,
-    method: str,
+    methods: str,
     benchmark: Path,
     locality: Path,
     choice: Path,
@@ -39,27 +39,35 @@ def edit_groups(
     output: Path,
     device: torch.device,
 ) -> None:
-    """Edits with every setting of the method on every group that is measured, and writes one row an edit."""
+    """Edits with every setting of every method (joined by "-") on every group that is measured; writes one row an edit."""
     base = Backbone.chosen(config, backbone, choice, device)
     manifest = base.manifest(benchmark, config.subsets)
-    trained = load_trained(config, backbone, base.split, editor_class(method), artifact)
+    near = base.locality(locality)
+    tables = [_rows(config, base, method, manifest, near, artifact) for method in methods.split("-")]
+    made = provenance("edit_groups", depends(config, "edit_groups", backbone=backbone, method=methods))
+    save_table(output, pd.concat(tables, ignore_index=True)[COLUMNS], made)
+
+
+def _rows(
+    config: Config,
+    base: Backbone,
+    method: str,
+    manifest: pd.DataFrame,
+    near: pd.DataFrame,
+    artifact: Mapping[str, Path],
+) -> pd.DataFrame:
+    """Rows of one method."""
+    trained = load_trained(config, base.name, base.split, editor_class(method), artifact)
     settings = config.editors[method].settings()
-    tables = edit_rows(config, base, method, settings, manifest, base.locality(locality), trained)
+    tables = edit_rows(config, base, method, settings, manifest, near, trained)
     named = [
         table.assign(**_names(config, method, setting))
         for table, setting in zip(tables, settings, strict=True)
     ]
-    table = pd.concat(named, ignore_index=True).assign(
-        run=config.run, backbone=backbone, method=method, seed=config.seed
-    )
-    log.info(
-        "%s: %d edits, success %.3f, generalization %.3f, locality %.3f",
-        method,
-        len(table),
-        *table[["sr", "gr", "lr"]].mean(),
-    )
-    made = provenance("edit_groups", depends(config, "edit_groups", backbone=backbone, method=method))
-    save_table(output, table[COLUMNS], made)
+    table = pd.concat(named, ignore_index=True)
+    rates = table[["sr", "gr", "lr"]].mean()
+    log.info("%s: %d edits, success %.3f, generalization %.3f, locality %.3f", method, len(table), *rates)
+    return table.assign(run=config.run, backbone=base.name, method=method, seed=config.seed)
 
 
 def _names(config: Config, method: str, setting: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from vitedit.artifacts import atomic, load_json, load_table, provenance, save_ta
 from vitedit.config import Config
 from vitedit.data.images import open_images, read_classes
 from vitedit.figures import TABLES
-from vitedit.lineage import ARTIFACTS, depends
+from vitedit.lineage import ARTIFACTS, depends, lots
 from vitedit.measure import tabulate as tables
 from vitedit.measure.gallery import gallery
 
@@ -78,9 +78,9 @@ def _edit_tables(config: Config) -> Tables:
 
 def _edits(config: Config) -> Iterator[pd.DataFrame]:
     for backbone in config.backbones:
-        for method in config.editors:
-            fresh = depends(config, "edit_groups", backbone=backbone, method=method)
-            yield load_table(config.results / backbone / "edits" / f"{method}.parquet", fresh)
+        for lot in lots(config, config.editors):
+            fresh = depends(config, "edit_groups", backbone=backbone, method=lot)
+            yield load_table(config.results / backbone / "edits" / f"{lot}.parquet", fresh)
 
 
 def _backbone_tables(

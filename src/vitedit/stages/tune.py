@@ -1,4 +1,4 @@
-"""Rule tune: hyper-parameters of one method tried on groups that no result is measured on."""
+"""Rule tune: hyper-parameters of methods tried on groups that no result is measured on."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def tune(
     config: Config,
     *,
     backbone: str,
-    method: str,
+    methods: str,
     benchmark: Path,
     locality: Path,
     choice: Path,
@@ -30,7 +30,7 @@ def tune(
     output: Path,
     device: torch.device,
 ) -> None:
-    """Writes one row a trial: the method's grid, then the hyper-parameters of its own publication.
+    """Writes one row a trial of every method (joined by "-"): its grid, then the hyper-parameters of its own publication.
 
     Rates are means over the held-out groups; `score` is the harmonic mean of generalization and locality.
 
@@ -39,23 +39,35 @@ def tune(
     """
     base = Backbone.chosen(config, backbone, choice, device)
     manifest = base.manifest(benchmark, [HELD_OUT])
-    trained = load_trained(config, backbone, base.split, editor_class(method), artifact)
+    near = base.locality(locality)
+    tables = [_trials(config, base, method, manifest, near, artifact) for method in methods.split("-")]
+    made = provenance("tune", depends(config, "tune", backbone=backbone, method=methods))
+    save_table(output, pd.concat(tables, ignore_index=True), made)
+
+
+def _trials(
+    config: Config,
+    base: Backbone,
+    method: str,
+    manifest: pd.DataFrame,
+    near: pd.DataFrame,
+    artifact: Mapping[str, Path],
+) -> pd.DataFrame:
+    """Trials of one method."""
+    trained = load_trained(config, base.name, base.split, editor_class(method), artifact)
     section = config.editors[method]
     tried = [("trial", list(section.tune), setting) for setting in section.trials()]
     if section.original:
         tried.append(("original", list(section.original), section.middle() | section.original))
-    tables = edit_rows(
-        config, base, method, [setting for *_, setting in tried], manifest, base.locality(locality), trained
-    )
+    tables = edit_rows(config, base, method, [setting for *_, setting in tried], manifest, near, trained)
     rows = [
-        {"backbone": backbone, "method": method, "origin": origin}
+        {"backbone": base.name, "method": method, "origin": origin}
         | _means(table, {key: setting[key] for key in keys})
         for table, (origin, keys, setting) in zip(tables, tried, strict=True)
     ]
-    made = provenance("tune", depends(config, "tune", backbone=backbone, method=method))
     table = pd.DataFrame(rows)
     table.insert(4, "score", harmonic_mean(table["gr"].to_numpy(), table["lr"].to_numpy()))
-    save_table(output, table, made)
+    return table
 
 
 def _means(edits: pd.DataFrame, setting: Mapping[str, object]) -> dict[str, object]:

@@ -9,7 +9,7 @@ import yaml
 
 from vitedit.artifacts import atomic, load_table, provenance, save_table
 from vitedit.config import Config
-from vitedit.lineage import depends
+from vitedit.lineage import depends, lots
 
 
 def tuning(config: Config, *, output: Path, tuned: Path) -> None:
@@ -30,10 +30,10 @@ def tuning(config: Config, *, output: Path, tuned: Path) -> None:
 
 
 def _trials(config: Config) -> Iterator[pd.DataFrame]:
-    for method in config.tuned_methods:
+    for lot in lots(config, config.tuned_methods):
         for backbone in config.backbones:
-            fresh = depends(config, "tune", backbone=backbone, method=method)
-            yield load_table(config.results / backbone / "tuning" / f"{method}.parquet", fresh)
+            fresh = depends(config, "tune", backbone=backbone, method=lot)
+            yield load_table(config.results / backbone / "tuning" / f"{lot}.parquet", fresh)
 
 
 def _best(table: pd.DataFrame) -> pd.Series:
