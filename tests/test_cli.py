@@ -97,12 +97,12 @@ def test_artifacts_of_one_call_do_not_reach_the_next(stage):
 
 def test_a_mistake_in_the_configuration_is_one_message_and_exit_code_2(stage, tmp_path, capsys):
     values = yaml.safe_load(Path(CONFIG).read_text())
-    values["descent"]["learning_rte"] = 0.1
+    values["search"]["learning_rte"] = 0.1
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(values))
     assert cli.main(["edit-groups", "--config", str(wrong), "--backbone", "base", "--log-table", "b"]) == 2
     message = capsys.readouterr().err
-    assert "descent.learning_rte" in message and "learning_rate" in message and "Traceback" not in message
+    assert "search.learning_rte" in message and "learning_rate" in message and "Traceback" not in message
     assert not stage, "the stage did not run"
 
 

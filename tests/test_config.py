@@ -32,7 +32,7 @@ def test_the_papers_numbers():
     config = load(CONFIG / "config.yaml", CONFIG / "paper.yaml")
     assert (
         config.sites.blocks == [7, 8, 9]
-        and config.descent.learning_rate == 2e-5
+        and config.search.learning_rate == 2e-5
         and config.descent.max_steps == 100
     )
     meta = config.meta_train
@@ -63,7 +63,7 @@ def test_the_papers_numbers():
         ),
         ("meta_train.iterations", "5", r"meta_train\.iterations: .*got '5'"),
         ("meta_train.iterations", 0, r"meta_train\.iterations: .*greater than 0, got 0"),
-        ("descent.learning_rate", "2e-5", r"descent\.learning_rate: .*valid number, got '2e-5'"),
+        ("search.learning_rate", "2e-5", r"search\.learning_rate: .*valid number, got '2e-5'"),
         ("editors.hypernet.sparsity", [0.5, 1.5], r"sparsity: 1\.5 is not a number in \[0, 1\)"),
         ("editors.random_mask.sparsity", [-0.1], r"sparsity: -0\.1 is not a number in \[0, 1\)"),
         ("specificity.sparsity", 1.2, r"specificity\.sparsity: .*less than 1, got 1\.2"),
@@ -89,7 +89,7 @@ def test_the_papers_numbers():
         ("search.subset", "sketches", r"sketches not defined; defined: natural, oil_painting"),
         ("models.stronger.pretrain.start_from", "bsae", r"start_from.*bsae not defined"),
         ("models.base.transform.std", [0.5, 0.0, 0.5], r"std.*greater than 0"),
-        ("descent.learning_rate", float("inf"), r"learning_rate: .*finite"),
+        ("search.learning_rate", float("inf"), r"learning_rate: .*finite"),
         ("benchmark.min_size", 1, r"min_size: .*greater than or equal to 2"),
     ],
 )
@@ -140,7 +140,7 @@ def test_one_setting_for_each_value_of_the_knob():
     editors = load(CONFIG / "config.yaml").editors
     assert [s["sparsity"] for s in editors["hypernet"].settings()] == [0.25, 0.5, 0.75, 0.9, 0.95]
     assert (
-        editors["ft"].settings() == [{}]
+        editors["ft"].settings() == [{"learning_rate": editors["ft"].parameters["learning_rate"]}]
         and editors["ft"].knob == ""
         and editors["hypernet"].knob == "sparsity"
     )

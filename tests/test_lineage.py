@@ -4,7 +4,7 @@ import pytest
 
 from vitedit.config_files import load
 from vitedit.errors import UnknownNameError
-from vitedit.lineage import UPSTREAM, data_version, depends
+from vitedit.lineage import UPSTREAM, artifacts_of, data_version, depends, lots
 
 CONFIG = load(Path(__file__).parents[1] / "config" / "config.yaml")
 STAGES = [
@@ -55,6 +55,27 @@ def test_a_method_depends_on_the_stages_that_make_its_artefacts(method, stage):
     own = depends(CONFIG, stage, backbone="base", method=method)
     assert own.items() <= depends(CONFIG, "edit_groups", backbone="base", method=method).items()
     assert not own.items() <= depends(CONFIG, "edit_groups", backbone="base", method="ft").items()
+
+
+def test_methods_that_wait_for_the_same_stages_share_jobs():
+    several = CONFIG.model_copy(update={"methods_per_job": 4})
+    assert lots(several, CONFIG.editors) == [
+        "hypernet",
+        "ft-ft_l1-ft_l2-kn",
+        "spt-lora-random_mask",
+        "t_patcher-rome",
+        "ke-mend",
+    ]
+    alone = CONFIG.model_copy(update={"methods_per_job": 1})
+    assert sorted(lots(alone, CONFIG.editors)) == sorted(CONFIG.editors)
+    assert lots(several, ["rome", "ft"]) == ["rome", "ft"]
+
+
+def test_a_lot_depends_on_what_its_methods_depend_on():
+    both = depends(CONFIG, "edit_groups", backbone="base", method="rome-ke")
+    alone = [depends(CONFIG, "edit_groups", backbone="base", method=name) for name in ("rome", "ke")]
+    assert both == alone[0] | alone[1] and alone[0] != alone[1] != both
+    assert artifacts_of(CONFIG, "rome-ke-ft") == ["covariance", "ke"]
 
 
 def test_one_network_does_not_depend_on_the_others_settings():

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from vitedit.config import Config
-from vitedit.errors import UnknownNameError
+from vitedit.errors import ConfigError, UnknownNameError
 
 PACKAGE = Path(__file__).parent
 
@@ -30,6 +30,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "collect_statistics": ("build_benchmark", "build_locality"),
     "train_editor": ("build_benchmark", "build_locality"),
     "tune": ("search_layers",),
+    "tuning": (),
     "edit_groups": ("search_layers",),
     "specificity": ("meta_train",),
     "tabulate": (
@@ -70,7 +71,15 @@ def lots(config: Config, methods: Iterable[str]) -> list[str]:
 
 def artifacts_of(config: Config, lot: str) -> list[str]:
     """Names of the artefacts that the methods of a lot need, each once."""
-    return list(dict.fromkeys(name for method in lot.split("-") for name in config.editors[method].artifacts))
+    names = list(
+        dict.fromkeys(name for method in lot.split("-") for name in config.editors[method].artifacts)
+    )
+    if unknown := [name for name in names if name not in ARTIFACTS]:
+        raise ConfigError(
+            f"editors: no stage makes the artefact {', '.join(unknown)}. Artefacts: {', '.join(ARTIFACTS)} "
+            "(a new one needs a line in vitedit.lineage.ARTIFACTS)."
+        )
+    return names
 
 
 def depends(
@@ -130,7 +139,7 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
         case "meta_train":
             return _images(config, [meta.pseudo.images]) | _plain(config, "meta_train")
         case "collect_statistics":
-            return _images(config, [config.statistics.images]) | _plain(config, "statistics")
+            return _images(config, [config.statistics_images]) | _plain(config, "statistics")
         case "train_editor":
             return (
                 _images(config, [meta.pseudo.images])

@@ -45,8 +45,15 @@ def test_rule_by_hand() -> None:
 
 
 def test_the_bound_itself_is_outside() -> None:
-    assert len(near_boundary(SOURCES, 0.125, None)) == 4
-    assert len(near_boundary(SOURCES, 0.1251, None)) == 5
+    assert (~near_boundary(SOURCES, 0.125, None)["held_out"]).sum() == 4
+    assert (~near_boundary(SOURCES, 0.1251, None)["held_out"]).sum() == 5
+
+
+def test_the_next_band_is_held_out_for_tuning() -> None:
+    table = near_boundary(SOURCES, 0.1, None)
+    assert table["held_out"].tolist() == [False] * 4 + [True] and table["gap"].iloc[-1] == 0.125
+    assert table["gap"][~table["held_out"]].max() < 0.1
+    assert near_boundary(SOURCES, 0.1, 1)["held_out"].tolist() == [False, True]
 
 
 def test_smallest_gaps_are_kept() -> None:

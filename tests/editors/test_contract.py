@@ -1,5 +1,7 @@
 """Every editor against every rule. A new method is covered by its line in EDITORS and one in SETTINGS."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,16 @@ SETTINGS: dict[str, dict] = {
     "mend": {"scale": 1.0},
     "random_mask": {"sparsity": 0.5, "seed": 0, **RATE},
 }
+LAST_FFNS = {f"blocks.{block}.mlp.fc{half}.weight" for block in (1, 2, 3) for half in (1, 2)}
+CHANGED = {
+    "t_patcher": {"blocks.3.mlp.fc1.weight", "blocks.3.mlp.fc1.bias", "blocks.3.mlp.fc2.weight"},
+    "kn_slots": {"blocks.1.mlp.fc2.weight", "blocks.2.mlp.fc2.weight"},
+    "rome": {"blocks.3.mlp.fc2.weight"},
+    "lora": {f"blocks.{block}.attn.qkv.weight" for block in range(4)},
+    "ke": LAST_FFNS,
+    "mend": LAST_FFNS,
+}
+"""Parameters that a method changes, where they are not the run's sites."""
 DESCENT = DescentConfig(max_steps=25, stop_loss=0.05)
 
 
@@ -47,10 +59,14 @@ def trained(split, images):
     return {"hypernet": hypernet, "memory": memory, "covariance": covariance, "ke": ke, "mend": mend}
 
 
+def make(method, trained):
+    cls = editor_class(method)
+    return cls(descent=DESCENT, **SETTINGS[method], **{name: trained[name] for name in cls.artifacts})
+
+
 @pytest.fixture(params=EDITORS)
 def editor(request, trained):
-    cls = editor_class(request.param)
-    return cls(descent=DESCENT, **SETTINGS[request.param], **{name: trained[name] for name in cls.artifacts})
+    return make(request.param, trained)
 
 
 def test_the_base_model_keeps_its_bits(editor, split, samples):
@@ -59,11 +75,15 @@ def test_the_base_model_keeps_its_bits(editor, split, samples):
     assert all(torch.equal(before[name], tensor) for name, tensor in split.vit.state_dict().items())
 
 
-def test_only_sites_change_and_the_edit_works(editor, split, samples):
+@pytest.mark.parametrize("method", EDITORS)
+def test_only_declared_parameters_change(method, split, samples, trained):
+    edits = make(method, trained).edit(split, samples)
+    assert set(edits.changed) == CHANGED.get(method, {site.name for site in split.sites})
+
+
+def test_the_edit_works(editor, split, samples):
     edits = editor.edit(split, samples)
     own = editor.cut(split)
-    edited = {site.name.removesuffix(".weight") for site in own.sites}
-    assert {name.rpartition(".")[0] for name in edits.changed} <= edited
     assert (edits.norm(split.vit) > 0).all()
     after = own.predict_many(own.prefix_samples(samples.images), edits.changed)[:, 0]
     assert (after == samples.labels)[edits.converged].all() and edits.converged.float().mean() > 0.5
@@ -95,6 +115,27 @@ def test_a_label_already_predicted_is_left_to_the_stop_rule(editor, split, image
     assert edits.converged.all() and (edits.steps < DESCENT.max_steps).all()
 
 
+def test_what_meets_the_stop_rule_before_it_begins_is_no_change(editor, split, samples):
+    """One sample predicted right and one not: a lenient rule stops the first at once, whatever the method."""
+    right = split.vit(samples.images[:1, 0]).argmax(-1)
+    labels = torch.cat([right, samples.labels[1:2]])
+    lenient = replace(editor, descent=DescentConfig(max_steps=25, stop_loss=1.0))
+    edits = lenient.edit(split, Samples(samples.images[:2], labels, samples.keys[:2]))
+    assert edits.steps[0] == 0 and edits.converged[0]
+    assert edits.norm(split.vit)[0] == 0 and edits.norm(split.vit)[1] > 0
+    assert edits.fraction(split.vit)[0] == 0
+
+
+def test_several_samples_of_one_failure_make_one_edit(editor, split, samples, images):
+    one_way, other_way = (
+        editor.edit(split, Samples(images[None, order], samples.labels[:1], ("a",)))
+        for order in ([0, 1, 2], [2, 0, 1])
+    )
+    assert len(one_way) == 1 and (one_way.norm(split.vit) > 0).all()
+    for name, tensor in one_way.changed.items():
+        torch.testing.assert_close(tensor, other_way.changed[name], rtol=1e-3, atol=5e-4)
+
+
 def test_a_label_that_the_model_does_not_have_is_refused(editor, split, images):
     with pytest.raises(ValueError, match="5 classes 0 to 4"):
         editor.edit(split, Samples(images[:1, None], torch.tensor([5]), ("a",)))
@@ -109,6 +150,16 @@ def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, tr
     for name, tensor in edits.changed.items():
         same = tensor == split.vit.get_parameter(name)
         assert same[(allowed[name] == 0).expand_as(same)].all() and not same.all()
+
+
+def test_random_masks_leave_the_units_they_did_not_draw(split, samples, trained):
+    edits = replace(make("random_mask", trained), sparsity=0.75).edit(split, samples)
+    for edit in range(len(samples)):
+        free = 0
+        for site in split.sites:
+            change = edits.changed[site.name][edit] != split.vit.get_parameter(site.name)
+            free += int(change.any(1 - site.axis).sum())
+        assert free == 96  # a quarter of 4 matrices' 96 hidden units
 
 
 def test_sparsity_zero_is_fine_tuning(split, samples):

@@ -146,25 +146,20 @@ def test_the_neuron_fires_on_the_sample_and_not_on_the_memory(base, memory, fail
 
 
 def test_an_edit_goes_on_until_it_is_silent_on_the_memory(base, memory, failing):
-    easy = {**PATIENT, "descent": DescentConfig(max_steps=70, stop_loss=100.0)}
+    easy = {**PATIENT, "silent": True, "descent": DescentConfig(max_steps=70, stop_loss=100.0)}
     edits = patcher(memory, **easy).edit(base, failing)
-    free = patcher(memory, **{**easy, "memory_weight": 0.0}).edit(base, failing)
+    free = patcher(memory, **{**easy, "silent": False}).edit(base, failing)
     assert (edits.steps > free.steps).all() and (edits.steps < 70).all()
     loud = pre_activations(edits, memory.queries)[..., 0].topk(5).values.numpy()
     assert (np.exp(loud + 3).mean(1) <= 1 + 1e-3).all()
 
 
-def test_an_edit_without_a_step_starts_with_pre_activation_one(base, memory, images):
-    image = images[5]
-    every = Samples(image.expand(5, 1, 3, 24, 24), torch.arange(5), ("same",) * 5)
-    edits = patcher(memory, memory_weight=0.0, descent=DescentConfig(max_steps=1, stop_loss=100.0)).edit(
-        base, every
-    )
-    (at,) = (edits.steps == 0).nonzero().flatten().tolist()
-    assert sorted(edits.steps.tolist()) == [0, 1, 1, 1, 1], "the first value predicts exactly one class"
-    _, q, _ = seen(base.vit, image[None])
-    assert pre_activations(edits, q)[at].item() == pytest.approx(1, abs=1e-5)
-    assert edits.changed[FC2][at, :, -1].std() == pytest.approx(10, rel=0.5)
+def test_an_edit_starts_with_pre_activation_one_and_values_of_the_given_scale(base, memory, failing):
+    one = DescentConfig(max_steps=1, stop_loss=1e-9)
+    edits = patcher(memory, learning_rate=1e-9, descent=one).edit(base, failing)
+    query = LastBlock.of(base).cache(LastBlock.of(base).cls_samples(failing.images))[:, :, 1]
+    torch.testing.assert_close(pre_activations(edits, query), torch.ones(4, 1, 1), rtol=0, atol=1e-5)
+    assert (edits.changed[FC2][:, :, -1].std(1) / 10 - 1).abs().max() < 0.5
 
 
 def test_many_edits_equal_single_edits_and_the_base_keeps_its_bits(base, memory, failing):

@@ -47,6 +47,7 @@ def test_the_configured_methods_pass():
             r"random_mask\.sparsity: .*less than 1",
         ),
         ("ft", {"sparsity": 0.5}, ConfigError, r"unknown \['sparsity'\].*Hyper-parameters: learning_rate"),
+        ("own", {"artifacts": ["secret"]}, UnknownNameError, "no method 'own'"),
         ("ft", {"learning_rate": -1.0}, ConfigError, r"ft\.learning_rate: .*greater than 0"),
         ("ft", {"learning_rate": 1.0, "tune": {"rate": [1.0]}}, ConfigError, r"ft: unknown \['rate'\]"),
         ("ft", {"learning_rate": 1.0, "original": {"learning_rate": 0.0}}, ConfigError, "greater than 0"),

@@ -32,7 +32,7 @@ CONFIG = {
         "max_edits": 3,
         "held_out_groups": 2,
     },
-    "locality": {"sources": ["world"], "gap": 1.0},
+    "locality": {"sources": ["world"], "gap": 0.6645},
     "descent": {"max_steps": 8, "stop_loss": 0.05},
     "search": {"learning_rate": 3e-3, "run_length": 2, "max_edits": 2, "bootstrap": 50},
     "meta_train": {

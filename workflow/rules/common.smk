@@ -54,7 +54,7 @@ IMAGE_SETS = {
     "build_locality": _boundary,
     "search_layers": [*_groups, *_boundary],
     "meta_train": [CONFIG.meta_train.pseudo.images],
-    "collect_statistics": [CONFIG.statistics.images],
+    "collect_statistics": [CONFIG.statistics_images],
     "train_editor": [CONFIG.meta_train.pseudo.images],
     "tune": [*_groups, *_boundary],
     "edit_groups": [*_groups, *_boundary],

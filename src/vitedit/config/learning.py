@@ -108,8 +108,8 @@ class MetaTrainConfig(Section):
 class StatisticsConfig(Section):
     """What T-Patcher's memory and ROME's key covariance are collected from."""
 
-    images: Name = "train"
-    """Pre-training images."""
+    images: Name | None = None
+    """Pre-training images; null takes those of the pseudo-samples."""
     max_images: Positive | None = 40000
     """Images used, evenly spaced; null uses all."""
 

@@ -16,7 +16,7 @@ class EditorConfig(BaseModel):
     artifacts: list[Name] = []
     """Trained artefacts that the method needs."""
     tune: dict[Name, Annotated[list[Scalar], Field(min_length=1), Unique]] = {}
-    """Values of hyper-parameters that `snakemake tune` tries in every combination; `tuning.trials` of them."""
+    """Values of hyper-parameters that `snakemake tuning` tries in every combination; `tuning.trials` of them."""
     original: dict[Name, Scalar] = {}
     """Hyper-parameters of the method's own publication, tried beside them."""
 
@@ -29,6 +29,8 @@ class EditorConfig(BaseModel):
     def _one_knob(self) -> "EditorConfig":
         knobs = {key: value for key, value in self.parameters.items() if isinstance(value, list)}
         for key, values in knobs.items():
+            if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+                raise ValueError(f"{key}: {values} spans a curve, so its values must be numbers")
             if not values or len({str(value) for value in values}) < len(values):
                 raise ValueError(f"{key}: {values} must hold at least one value, and each only once")
         if len(knobs) > 1:

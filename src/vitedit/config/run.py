@@ -71,6 +71,7 @@ class Config(Section):
             *self.benchmark.styles,
             *self.locality.sources,
             self.meta_train.pseudo.images,
+            self.statistics_images,
         ]
         _known("images", named, self.images)
         starts = [m.pretrain.start_from for m in self.models.values() if m.pretrain and m.pretrain.start_from]
@@ -95,6 +96,11 @@ class Config(Section):
     def subsets(self) -> list[str]:
         """Names of the benchmark's subsets: the natural one and the styles."""
         return ["natural", *self.benchmark.styles]
+
+    @property
+    def statistics_images(self) -> str:
+        """Images that memory and covariance are collected from."""
+        return self.statistics.images or self.meta_train.pseudo.images
 
     @property
     def tuned_methods(self) -> list[str]:

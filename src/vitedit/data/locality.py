@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int64
 from vitedit.data.images import ImageSet
 from vitedit.errors import ConfigError
 
-COLUMNS = ["images", "file", "label", "predicted", "gap"]
+COLUMNS = ["images", "file", "label", "predicted", "gap", "held_out"]
 ENOUGH = 20
 
 
@@ -37,7 +37,7 @@ def margins(
 
 
 def near_boundary(sources: Sequence[Margins], gap: float, max_images: int | None) -> pd.DataFrame:
-    """Right images with p1 - p2 < `gap`, the smallest difference first; columns `COLUMNS`.
+    """Right images with p1 - p2 < `gap`, the smallest difference first; then those up to twice the gap, held out for tuning.
 
     Raises:
         ConfigError: There are none; the message says how many each source has and which gap would give some.
@@ -46,7 +46,10 @@ def near_boundary(sources: Sequence[Margins], gap: float, max_images: int | None
     near = table.loc[table["gap"] < gap].sort_values(by=["gap", "images", "file"], ignore_index=True)
     if near.empty:
         raise ConfigError(_too_few(sources, gap))
-    return near.head(max_images) if max_images else near
+    next_band = table["gap"].between(gap, 2 * gap, inclusive="left")
+    held_out = table.loc[next_band].sort_values(by=["gap", "images", "file"], ignore_index=True)
+    parts = [near.assign(held_out=False), held_out.assign(held_out=True)]
+    return pd.concat([part.head(max_images or len(part)) for part in parts], ignore_index=True)[COLUMNS]
 
 
 def _rows(source: Margins) -> pd.DataFrame:
@@ -59,7 +62,7 @@ def _rows(source: Margins) -> pd.DataFrame:
         "predicted": labels[source.places],
         "gap": source.gaps.astype(float),
     }
-    return pd.DataFrame(columns, columns=pd.Index(COLUMNS))
+    return pd.DataFrame(columns, columns=pd.Index(COLUMNS[:-1]))
 
 
 def _too_few(sources: Sequence[Margins], gap: float) -> str:

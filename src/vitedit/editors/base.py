@@ -3,12 +3,17 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
+from vitedit.config import DescentConfig
+from vitedit.model.descent import judge
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
 
 
 class Editor(ABC):
     """A method as a frozen dataclass of its hyper-parameters (and trained artefacts); subclasses are final."""
+
+    descent: DescentConfig
+    """Budget and stop rule, from the run."""
 
     artifacts: ClassVar[tuple[str, ...]] = ()
     """Names of the trained artefacts that are passed as fields; the class of such a field has `load(path, base, depends)`."""
@@ -24,7 +29,7 @@ class Editor(ABC):
     def edit(self, split: Split, samples: Samples) -> Edits:
         """Edits the base model once for each of the E samples, all in one batch. The base model stays as it is.
 
-        A sample whose label is already predicted is treated like any other: the stop rule decides.
+        An edit whose samples meet the stop rule before it begins is no change at all, whatever the method.
 
         Raises:
             UnknownNameError: An edited name is no parameter of the model.
@@ -36,7 +41,12 @@ class Editor(ABC):
                 f"labels {samples.labels.tolist()[:8]} are not all among the model's {classes} classes 0 to {classes - 1}."
             )
         before = [parameter._version for parameter in split.vit.parameters()]
-        edits = self.run(self.cut(split), samples).check(split.vit)
+        cut = self.cut(split)
+        edits = self.run(cut, samples).check(split.vit)
+        labels = samples.labels.to(split.device)
+        edits = edits.undo(
+            split.vit, *judge(cut, {}, cut.prefix_samples(samples.images), labels, self.descent)
+        )
         assert before == [parameter._version for parameter in split.vit.parameters()], (
             "an editor wrote to the base model"
         )

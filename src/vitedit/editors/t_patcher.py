@@ -29,8 +29,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class TPatcher(Editor):
     """FFN'(q) = FFN(q) + v act(k q + b) with trained key k, bias b and value v; all else stays.
 
-    The value is noise * scale, both trained (original). An edit stops once it meets the shared rule and is silent on the
-    memory; the original watches a validation memory instead.
+    The value is noise * scale, both trained (original). The original stops once a validation memory is no longer disturbed;
+    here the shared rule stops, or with `silent` that rule and silence on the memory.
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ("memory",)
@@ -39,7 +39,7 @@ class TPatcher(Editor):
     learning_rate: Rate
     """Step size of Adam; originally 1e-2."""
     memory_weight: Weight
-    """alpha_m: weight of silence on the memory; originally 5 or 10. At 0 the stop rule does not ask for silence."""
+    """alpha_m: weight of silence on the memory; originally 5 or 10."""
     memory: Memory
     """Queries of pre-training images."""
     neurons: Positive = 1
@@ -56,6 +56,8 @@ class TPatcher(Editor):
     """Standard deviation of the first values."""
     weight_decay: Weight = 0.01
     """L2 penalty of the new parameters, as Adam's in the original."""
+    silent: bool = False
+    """Go on until both memory terms are at most 1, the margins met on average over the loudest."""
     top_share: Share = 0.025
     """Share of the memory, the loudest, that counts; originally 1000 of 40,000."""
     seed: int = 0
@@ -125,7 +127,7 @@ class TPatcher(Editor):
             first, second = silence(values, cached)
             return (first <= 1) & (second <= 1)
 
-        return Objective(logits, penalty, settled if self.memory_weight else None)
+        return Objective(logits, penalty, settled if self.silent else None)
 
 
 def silence_terms(

@@ -130,7 +130,6 @@ def descend(
     return ends
 
 
-@torch.no_grad()
 def closed_form(
     split: Split,
     changed: Mapping[str, Tensor],
@@ -149,11 +148,23 @@ def closed_form(
         settings: Stop rule.
         steps: Updates that it took to compute the weights; 0 without.
     """
-    logits = vmap(split.call)(dict(changed), tokens)
+    made = torch.zeros_like(labels) if steps is None else steps
+    return Edits(changed, labels, made, *judge(split, changed, tokens, labels, settings))
+
+
+@torch.no_grad()
+def judge(
+    split: Split,
+    changed: Mapping[str, Tensor],
+    tokens: Float[Tensor, "edits samples tokens width"],
+    labels: Int[Tensor, "edits"],
+    settings: DescentConfig,
+) -> tuple[Float[Tensor, "edits"], Bool[Tensor, "edits"]]:
+    """Cross-entropy of each edit's samples, and whether the stop rule is met; without changes, of the base model."""
+    logits = vmap(split.call, in_dims=(0 if changed else None, 0))(dict(changed), tokens)
     losses = vmap(cross_entropy)(logits, labels)
     right = (logits.argmax(-1) == labels[:, None]).all(1)
-    made = torch.zeros_like(labels) if steps is None else steps
-    return Edits(changed, labels, made, losses, right & (losses <= settings.stop_loss))
+    return losses, right & (losses <= settings.stop_loss)
 
 
 def _gradients(

@@ -42,7 +42,7 @@ class Edits:
     labels: Int[Tensor, "edits"]
     """Target classes."""
     steps: Int[Tensor, "edits"]
-    """Updates made; 0 for closed forms."""
+    """Updates made."""
     losses: Float[Tensor, "edits"]
     """Editing loss at the end."""
     converged: Bool[Tensor, "edits"]
@@ -63,11 +63,28 @@ class Edits:
             if not tensor.isfinite().all():
                 bad = (~tensor.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
                 raise NumericalError(
-                    f"{name} became NaN or infinite in edits {bad[:8]}; lower the learning rate."
+                    f"{name} became NaN or infinite in edits {bad[:8]}; lower the learning rate or the scale."
                 )
         return Edits(
             {name: tensor.detach() for name, tensor in self.changed.items()},
             *(getattr(self, f.name) for f in fields(self)[1:]),
+        )
+
+    def undo(self, model: nn.Module, losses: Float[Tensor, "edits"], done: Bool[Tensor, "edits"]) -> "Edits":
+        """The same, but those that were done before they began, with the given losses, change nothing."""
+        if not bool(done.any()):
+            return self
+        changed = {}
+        for name, tensor in self.changed.items():
+            changed[name] = torch.where(
+                done.view(-1, *[1] * (tensor.dim() - 1)), self._base(model, name), tensor
+            )
+        return Edits(
+            changed,
+            self.labels,
+            self.steps.masked_fill(done, 0),
+            torch.where(done, losses, self.losses),
+            self.converged | done,
         )
 
     def take(self, rows: Int[np.ndarray, "some"]) -> "Edits":
@@ -89,6 +106,10 @@ class Edits:
     def _changes(self, model: nn.Module) -> Iterator[Tensor]:
         """New minus base value of each edited parameter, one at a time; what was added counts as changed from zero."""
         for name, tensor in self.changed.items():
-            base = model.get_parameter(name)
-            grown = [new - old for new, old in zip(tensor.shape[1:], base.shape, strict=True)]
-            yield tensor - F.pad(base, [side for more in reversed(grown) for side in (0, more)])
+            yield tensor - self._base(model, name)
+
+    def _base(self, model: nn.Module, name: str) -> Tensor:
+        """Base value of a parameter, with zeros where the parameter has grown."""
+        base = model.get_parameter(name)
+        grown = [new - old for new, old in zip(self.changed[name].shape[1:], base.shape, strict=True)]
+        return F.pad(base, [side for more in reversed(grown) for side in (0, more)])

@@ -13,7 +13,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor
 
 from vitedit.errors import ConfigError
-from vitedit.model.vit import Split, blocks_of
+from vitedit.model.vit import Split, blocks_of, reads_cls
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LastBlock:
             ConfigError: The head reads more than the CLS token, or the FFN is gated or has no biases.
         """
         vit = base.vit
-        if vit.global_pool != "token":
+        if not reads_cls(vit):
             raise ConfigError(
                 f"the head pools tokens by '{vit.global_pool}'; T-Patcher and ROME need one that reads the CLS token "
                 "(`global_pool: token`). Leave these methods out of `editors`, or take another model."

@@ -46,9 +46,12 @@ def build_vit(config: ModelConfig) -> VisionTransformer:
         raise ConfigError(
             f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}"
         ) from None
-    if not isinstance(model, VisionTransformer):
+    if type(model) is not VisionTransformer or any(type(block) is not Block for block in model.blocks):
+        kind = type(model).__name__
+        blocks = sorted({type(block).__name__ for block in getattr(model, "blocks", [])})
         raise ConfigError(
-            f"'{config.name}' is a {type(model).__name__}; only timm's VisionTransformer (blocks of attn and mlp) can be edited."
+            f"'{config.name}' is a {kind} with blocks of {', '.join(blocks) or 'no such kind'}; only timm's VisionTransformer "
+            "with its plain Block (attn and mlp, each after a norm) can be edited."
         )
     return model
 
@@ -153,7 +156,7 @@ def ffn_half(
 
 @dataclass(frozen=True)
 class Split:
-    """A ViT cut before the first of the sites. `suffix(prefix(images))` equals `vit(images)` exactly."""
+    """A ViT cut before the first of the sites. `suffix(prefix(images))` equals `vit(images)`."""
 
     vit: VisionTransformer
     sites: tuple[Site, ...]
@@ -224,7 +227,15 @@ class Split:
         )
 
     def cls(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images width"]:
-        """CLS token after the final norm: the hypernetwork's input (published code)."""
+        """CLS token after the final norm: the hypernetwork's input (published code).
+
+        Raises:
+            ConfigError: The model has none.
+        """
+        if self.vit.cls_token is None:
+            raise ConfigError(
+                f"{type(self.vit).__name__} without a CLS token, which this method reads; take another model."
+            )
         with torch.no_grad():
             return self.vit.forward_features(images.to(self.device))[:, 0]
 

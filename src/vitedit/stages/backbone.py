@@ -58,9 +58,20 @@ class Backbone:
             )
         return table if subsets is None else table[table["subset"].isin(subsets)].reset_index(drop=True)
 
-    def locality(self, locality: Path) -> pd.DataFrame:
-        """Rows of the locality set."""
-        return load_table(locality, depends(self.config, "build_locality", backbone=self.name))
+    def locality(self, locality: Path, held_out: bool = False) -> pd.DataFrame:
+        """Rows of the locality set, or of the images held out for tuning.
+
+        Raises:
+            ArtifactError: Stale, or no image is held out.
+        """
+        table = load_table(locality, depends(self.config, "build_locality", backbone=self.name))
+        rows = table[table["held_out"] == held_out].reset_index(drop=True)
+        if rows.empty:
+            raise ArtifactError(
+                f"{locality}: no image has a gap between `locality.gap` ({self.config.locality.gap:g}) and twice that, "
+                "so nothing is held out for tuning. Lower the gap or give more images."
+            )
+        return rows
 
     def read(self, rows: pd.DataFrame) -> Float[Tensor, "images 3 side side"]:
         """Images of a manifest's rows.

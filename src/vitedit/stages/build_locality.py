@@ -41,10 +41,12 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
         labels = labels_of(images, probabilities.shape[1])
         sources.append(_once(margins(images, probabilities, labels), labels, config.locality))
     table = near_boundary(sources, config.locality.gap, config.locality.max_images)
+    measured = table.loc[~table["held_out"], "images"].value_counts()
     log.info(
-        "locality: %d images (%s)",
-        len(table),
-        ", ".join(f"{k}: {v}" for k, v in table["images"].value_counts().items()),
+        "locality: %d images (%s), %d held out for tuning",
+        measured.sum(),
+        ", ".join(f"{name}: {count}" for name, count in measured.items()),
+        table["held_out"].sum(),
     )
     save_table(
         output, table, provenance("build_locality", depends(config, "build_locality", backbone=backbone))
@@ -53,6 +55,6 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
 
 def _once(source: Margins, labels: np.ndarray, config: LocalityConfig) -> Margins:
     """The source without those images near the boundary that are second copies of a photograph."""
-    near = source.places[source.gaps < config.gap]
+    near = source.places[source.gaps < 2 * config.gap]
     kept = ~np.isin(source.places, sorted(repeats(source.images, labels, near.tolist())))
     return Margins(source.images, source.places[kept], source.gaps[kept])

@@ -36,7 +36,7 @@ def collect_statistics(
     """
     last = LastBlock.of(Backbone.load(config, backbone, (), device).split)
     images, places = open_unused(
-        config, config.statistics.images, backbone=backbone, benchmark=benchmark, locality=locality
+        config, config.statistics_images, backbone=backbone, benchmark=benchmark, locality=locality
     )
     places = places[spaced(len(places), config.statistics.max_images)]
     starts = range(0, len(places), BATCH)

@@ -96,7 +96,8 @@ def _backbone_tables(
         read("build_benchmark", "benchmark.parquet"),
         read("build_locality", "locality.parquet"),
     )
-    benchmark = manifest[manifest["subset"].isin(config.subsets)]  # without the groups held out for tuning
+    # without what is held out for tuning
+    benchmark, locality = manifest[manifest["subset"].isin(config.subsets)], locality[~locality["held_out"]]
     choice: Mapping[str, Any] = load_json(
         folder / "layers.json", depends(config, "search_layers", backbone=backbone)
     )

@@ -39,7 +39,7 @@ def tune(
     """
     base = Backbone.chosen(config, backbone, choice, device)
     manifest = base.manifest(benchmark, [HELD_OUT])
-    near = base.locality(locality)
+    near = base.locality(locality, held_out=True)
     tables = [_trials(config, base, method, manifest, near, artifact) for method in methods.split("-")]
     made = provenance("tune", depends(config, "tune", backbone=backbone, method=methods))
     save_table(output, pd.concat(tables, ignore_index=True), made)
