@@ -26,18 +26,22 @@ from vitedit.model.vit import Split
 from vitedit.where.hypernet import Hypernet
 
 CONFIG = Path("config/config.yaml")
+OVERLAY = {"embedded": [], "tiny": [], "base": [Path("config/paper.yaml")]}
+"""Whose sizes of networks and memories are measured."""
+IMAGES = {"embedded": 2000, "tiny": 2000, "base": 40000}
+"""Images that memory and covariance stand for."""
 MEBI = 2**20
 
 
-def artifact(name: str, split: Split, config: Config) -> Any:
+def artifact(name: str, split: Split, config: Config, images: int) -> Any:
     """An artefact of the right shape with random content: what it knows costs nothing, its size does."""
     width = split.vit.embed_dim
     hidden = split.weights["blocks.7.mlp.fc1.weight"].shape[0]
     last = split.at("mlp", [-3, -2, -1])
     made = {
         "hypernet": lambda: Hypernet.for_sites(split.vit, split.sites, width, 3, 6 if width % 6 == 0 else 3),
-        "memory": lambda: Memory(torch.randn(4000, width)),
-        "covariance": lambda: Covariance(_moment(hidden), 4000),
+        "memory": lambda: Memory(torch.randn(images, width)),
+        "covariance": lambda: Covariance(_moment(hidden), images),
         "ke": lambda: KeNetwork.for_split(last, config.train_editor.ke),
         "mend": lambda: MendNetwork.for_split(last, config.train_editor.mend),
     }[name]()
@@ -50,19 +54,18 @@ def _moment(width: int) -> torch.Tensor:
 
 
 def measure(model: str, method: str, edits: int, steps: int, device: torch.device) -> tuple[float, float]:
-    """Seconds an edit, and MiB at the peak."""
-    config = load(CONFIG)
+    """Seconds an edit after one to warm up, and MiB at the peak."""
+    config = load(CONFIG, *OVERLAY[model])
     config = config.model_copy(update={"descent": DescentConfig(max_steps=steps, stop_loss=1e-12)})
     split = random_split(model)
-    trained = {name: artifact(name, split, config) for name in editor_class(method).artifacts}
+    trained = {name: artifact(name, split, config, IMAGES[model]) for name in editor_class(method).artifacts}
     editor = build(method, config.editors[method].middle(), config, trained)
     side = split.vit.patch_embed.img_size[0]
     split.vit.to(device)
-    samples = Samples(
-        torch.randn(edits, 1, 3, side, side, device=device),
-        torch.arange(edits, device=device) % split.vit.num_classes,
-        tuple(map(str, range(edits))),
-    )
+    images = torch.randn(edits, 1, 3, side, side, device=device)
+    labels = torch.arange(edits, device=device) % split.vit.num_classes
+    samples = Samples(images, labels, tuple(map(str, range(edits))))
+    editor.edit(split, Samples(images[:1], labels[:1], samples.keys[:1]))
     began = time.perf_counter()
     editor.edit(split, samples)
     if device.type == "cuda":

@@ -19,7 +19,8 @@ from vitedit.measure.tabulate import curves
 
 made = pd.concat([load_table(path) for path in sys.argv[1:]])
 table = curves(made, 50, 0)
-for name in ("fig4_curves", "fig4b_success"):
+table = pd.concat([table, table.assign(backbone="another")])
+for name in ("fig4_curves", "figF_curves", "fig4b_success"):
     figure = getattr(drawn, name)(table)
     texts = {t.get_text() for legend in figure.legends for t in legend.get_texts()}
     texts |= {t.get_text() for axis in figure.axes for t in axis.get_yticklabels()}
@@ -50,4 +51,4 @@ def test_one_file_one_line_and_one_entry_bring_a_method_into_the_figures(chain):
     words.insert(words.index("config.yaml") + 1, "mine.yaml")
     python("-m", "vitedit.cli", *words)
     shown = python("-c", DRAW, "own.parquet", str(chain.results / "edits/ft.parquet"))
-    assert shown.split() == ["fig4_curves", "True", "fig4b_success", "True"]
+    assert shown.split() == ["fig4_curves", "True", "figF_curves", "True", "fig4b_success", "True"]
