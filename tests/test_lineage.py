@@ -60,15 +60,15 @@ def test_a_method_depends_on_the_stages_that_make_its_artefacts(method, stage):
 def test_methods_that_wait_for_the_same_stages_share_jobs():
     several = CONFIG.model_copy(update={"methods_per_job": 4})
     assert lots(several, CONFIG.editors) == [
-        "hypernet",
         "ft-ft_l1-ft_l2-kn",
-        "spt-lora-random_mask",
-        "t_patcher-rome",
+        "lora-random_mask-spt",
+        "hypernet",
         "ke-mend",
+        "rome-t_patcher",
     ]
     alone = CONFIG.model_copy(update={"methods_per_job": 1})
     assert sorted(lots(alone, CONFIG.editors)) == sorted(CONFIG.editors)
-    assert lots(several, ["rome", "ft"]) == ["rome", "ft"]
+    assert lots(several, ["rome", "ft"]) == ["ft", "rome"]
 
 
 def test_a_lot_depends_on_what_its_methods_depend_on():

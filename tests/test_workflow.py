@@ -153,7 +153,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "meta_train": 2,
         "collect_statistics": 2,
         "train_editor": 4,
-        "edit_groups": 10,
+        "edit_groups": 12,
     }
     expected |= {
         "specificity": 2,
@@ -163,11 +163,11 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "render_images": 1,
         "pretrain": 3,
     }
-    expected |= {"measure_world": 1, "tune": 10, "tuning": 1, "all": 1, "images": 1, "models": 1}
+    expected |= {"measure_world": 1, "tune": 12, "tuning": 1, "all": 1, "images": 1, "models": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}
     effective = project / "results/embedded/config.yaml"
     assert load(effective) == config, "what the stages read is the merged configuration"
-    assert (project / "results/embedded/timings/edit_groups/base/ft-ft_l1-ft_l2-kn.tsv").exists()
+    assert (project / "results/embedded/timings/edit_groups/base/ft-ft_l1-ft_l2.tsv").exists()
     assert (project / "results/embedded/logs/meta_train/base.log").exists()
 
     for file in (project / "data").rglob("*"):

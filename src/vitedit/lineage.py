@@ -59,10 +59,11 @@ ARTIFACTS: dict[str, str] = {
 def lots(config: Config, methods: Iterable[str]) -> list[str]:
     """Methods that share a job, joined by "-": up to `methods_per_job` that wait for the same stages.
 
-    Importing and loading a model takes longer than many a small job.
+    Importing and loading a model takes longer than many a small job. The order of the configuration does not matter: it
+    changes where files are laid over each other.
     """
     waiting: dict[frozenset[str], list[str]] = {}
-    for method in methods:
+    for method in sorted(methods):
         stages = frozenset(ARTIFACTS.get(name, name) for name in config.editors[method].artifacts)
         waiting.setdefault(stages, []).append(method)
     size = config.methods_per_job

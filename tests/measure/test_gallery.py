@@ -67,7 +67,14 @@ MANIFEST = pd.DataFrame(
     }
 )
 NEAR = pd.DataFrame(
-    {"images": ["train"], "file": ["n01440764/3.png"], "label": [1], "predicted": [1], "gap": [0.01]}
+    {
+        "images": "train",
+        "file": ["n01440764/3.png", "n01440764/2.png"],
+        "label": 1,
+        "predicted": 1,
+        "gap": [0.01, 0.07],
+        "held_out": [False, True],
+    }
 )
 
 

@@ -15,9 +15,10 @@ rule search_layers:
         "<logs>/search_layers/{backbone}.log",
     benchmark:
         "<benchmarks>/search_layers/{backbone}.tsv"
+    priority: 30
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1  # a job that wants two of two cores would wait until the very end
     resources:
         mem_mb=8000,
         runtime=240,
@@ -30,7 +31,7 @@ rule search_layers:
     message:
         "Layer search on {wildcards.backbone}"
     shell:
-        "vitedit search-layers --config {params.config} --threads 2 --backbone {wildcards.backbone}"
+        "vitedit search-layers --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --locality {input.locality}"
         " --rows {output.rows} --choice {output.choice} &> {log}"
 
@@ -50,7 +51,7 @@ rule meta_train:
         "<logs>/meta_train/{backbone}.log",
     benchmark:
         "<benchmarks>/meta_train/{backbone}.tsv"
-    priority: 10
+    priority: 20
     conda:
         "../../environment.yml"
     threads: 1  # of two, so that edits that need no hypernetwork run beside it

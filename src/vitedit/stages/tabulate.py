@@ -67,7 +67,12 @@ def _in_words(line: str) -> str:
 
 def _edit_tables(config: Config) -> Tables:
     """Tables over all backbones and methods."""
+    order = {method: at for at, method in enumerate(config.editors)}
     made = pd.concat(list(_edits(config)), ignore_index=True)
+    made = made.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    made = made.sort_values(
+        "backbone", key=lambda names: names.map(config.backbones.index), kind="stable", ignore_index=True
+    )
     resamples, seed = config.search.bootstrap, _seed(config)
     return {
         "edits": made,
