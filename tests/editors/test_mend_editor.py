@@ -43,18 +43,6 @@ def test_the_stop_rule_says_whether_it_was_enough(split, samples, network):
     assert torch.equal(edits.converged, (edits.losses <= 0.05) & (predicted == samples.labels))
 
 
-def test_many_edits_equal_single_edits_also_of_several_samples(split, images, network):
-    editor = Mend(DESCENT, scale=1.0, mend=network)
-    several = Samples(images[:6].unflatten(0, (3, 2)), torch.tensor([0, 1, 3]), ("a", "b", "c"))
-    together = editor.edit(split, several)
-    for i in range(3):
-        single = editor.edit(
-            split, Samples(several.images[i : i + 1], several.labels[i : i + 1], several.keys[i : i + 1])
-        )
-        for name, weight in single.changed.items():
-            torch.testing.assert_close(together.changed[name][i], weight[0], rtol=1e-3, atol=1e-5)
-
-
 def test_several_samples_count_by_their_mean(split, images, network):
     """The same image twice is the image once."""
     editor, label = Mend(DESCENT, scale=1.0, mend=network), torch.tensor([3])
@@ -64,9 +52,7 @@ def test_several_samples_count_by_their_mean(split, images, network):
         torch.testing.assert_close(twice.changed[name], weight, rtol=1e-4, atol=1e-6)
 
 
-def test_the_base_model_and_the_statistics_keep_their_bits(split, samples, network):
-    before = {name: tensor.clone() for name, tensor in split.vit.state_dict().items()}
+def test_the_network_keeps_its_bits(split, samples, network):
     learned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     Mend(DESCENT, scale=1.0, mend=network).edit(split, samples)
-    assert all(torch.equal(before[name], tensor) for name, tensor in split.vit.state_dict().items())
     assert all(torch.equal(learned[name], tensor) for name, tensor in network.state_dict().items())

@@ -72,15 +72,3 @@ def test_counts_are_exact_in_spite_of_ties_and_rounding(sparsity, kept):
 def test_an_impossible_sparsity_is_refused(split, samples, descent):
     with pytest.raises(ConfigError, match="none of 9216"):
         SensitiveWeights(descent, RATE, 0.9999).edit(split, samples)
-
-
-def test_many_edits_equal_single_edits(split, samples, descent):
-    editor = SensitiveWeights(descent, RATE, 0.75)
-    together = editor.edit(split, samples)
-    for i in (0, 3):
-        single = editor.edit(
-            split, Samples(samples.images[i : i + 1], samples.labels[i : i + 1], (samples.keys[i],))
-        )
-        assert together.steps[i] == single.steps[0]
-        for name, tensor in single.changed.items():
-            torch.testing.assert_close(together.changed[name][i], tensor[0], rtol=1e-3, atol=2e-4)

@@ -6,26 +6,15 @@ from torch.func import functional_call
 from vitedit.config import KeTrainConfig
 from vitedit.errors import ArtifactError
 from vitedit.learned.conditioner import Conditioner, KeNetwork
-from vitedit.learned.network import last_ffns
 
 LABELS = torch.tensor([3, 0, 1])
 FC2 = "blocks.2.mlp.fc2.weight"
 
 
 @pytest.fixture
-def last(split):
-    return last_ffns(split)
-
-
-@pytest.fixture
 def network(last):
     torch.manual_seed(0)
     return KeNetwork.for_split(last, KeTrainConfig(condition=16, hidden=8, max_scale=0.6))
-
-
-@pytest.fixture
-def tokens(last, images):
-    return last.prefix_samples(images[:6].unflatten(0, (3, 2)))
 
 
 def shake(network):

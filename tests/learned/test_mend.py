@@ -8,25 +8,15 @@ from vitedit.config import MendTrainConfig
 from vitedit.errors import ArtifactError
 from vitedit.learned.factors import Factors, token_factors
 from vitedit.learned.mend import MendNetwork, Normaliser, ResidualLayer
-from vitedit.learned.network import last_ffns, shapes
+from vitedit.learned.network import shapes
 
 FC1, FC2 = "blocks.1.mlp.fc1.weight", "blocks.1.mlp.fc2.weight"
-
-
-@pytest.fixture
-def last(split):
-    return last_ffns(split)
 
 
 @pytest.fixture
 def network(last):
     torch.manual_seed(0)
     return MendNetwork.for_split(last, MendTrainConfig(rank=5, alpha=0.2))
-
-
-@pytest.fixture
-def tokens(last, images):
-    return last.prefix_samples(images[:6].unflatten(0, (3, 2)))
 
 
 LABELS = torch.tensor([3, 0, 1])

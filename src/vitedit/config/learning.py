@@ -114,8 +114,8 @@ class StatisticsConfig(Section):
     """Images used, evenly spaced; null uses all."""
 
 
-class KeTrainConfig(Section):
-    """Meta-training of KE, a network that predicts edits from gradients (De Cao et al., EMNLP 2021)."""
+class PredictedEditsConfig(Section):
+    """What the meta-trainings of networks that predict edits have in common."""
 
     iterations: Positive = 7000
     """Batches of pseudo-samples."""
@@ -123,6 +123,13 @@ class KeTrainConfig(Section):
     """Edits an iteration."""
     others: Positive = 8
     """Other images an iteration; every edited model is compared with the base model on all of them."""
+    checkpoint_every: Positive = 500
+    """Iterations between two resumable states."""
+
+
+class KeTrainConfig(PredictedEditsConfig):
+    """Meta-training of KE, a network that predicts edits from gradients (De Cao et al., EMNLP 2021)."""
+
     condition: Positive = 1024
     """Length of the condition vector."""
     hidden: Positive = 128
@@ -145,19 +152,13 @@ class KeTrainConfig(Section):
     """Success of the edits on their own images above which the margin shrinks."""
     multiplier_learning_rate: Rate = 0.1
     """Step size of the gradient ascent of the constraint's multiplier."""
-    checkpoint_every: Positive = 500
-    """Iterations between two resumable states."""
 
 
-class MendTrainConfig(Section):
+class MendTrainConfig(PredictedEditsConfig):
     """Meta-training of MEND, a network that transforms gradients into edits (Mitchell et al., ICLR 2022)."""
 
-    iterations: Positive = 7000
-    """Batches of pseudo-samples."""
     batch_size: Positive = 10
     """Edits an iteration."""
-    others: Positive = 8
-    """Other images an iteration; every edited model is compared with the base model on all of them."""
     rank: Positive | None = None
     """Rank of the residual layers; null takes half the length of a layer's input and output together (1920 for ViT-B/16)."""
     alpha: Rate = 1e-4
@@ -172,8 +173,6 @@ class MendTrainConfig(Section):
     """Weight c_loc of the Kullback-Leibler divergence on other images."""
     clip: Rate = 100.0
     """Greatest norm of the meta-gradient."""
-    checkpoint_every: Positive = 500
-    """Iterations between two resumable states."""
 
 
 class TrainEditorConfig(Section):

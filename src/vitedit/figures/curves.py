@@ -113,19 +113,7 @@ def _line(axis: Axes, points: pd.DataFrame, look: Look, halo: bool) -> None:
     x, y = percent(points["lr"]), percent(points["gr"])
     if halo:
         axis.plot(x, y, color="white", lw=look.width + 2.2, zorder=look.layer)
-    axis.plot(
-        x,
-        y,
-        marker=look.marker,
-        ls=look.line,
-        color=look.colour,
-        label=look.words,
-        lw=look.width,
-        ms=look.size,
-        mec="white",
-        mew=0.5,
-        zorder=look.layer,
-    )
+    look.plot(axis, x, y)
 
 
 def _intervals(axis: Axes, points: pd.DataFrame, look: Look, strength: float) -> None:
@@ -208,18 +196,8 @@ def _ranges(axis: Axes, table: pd.DataFrame, shown: list[str], look: dict[str, L
         if len(values):
             ends = [values.min(), values.max()]
             axis.plot(ends, [row, row], color=style.colour, alpha=0.3, lw=5, solid_capstyle="round")
-        axis.plot(
-            values,
-            np.full(len(values), row),
-            ls="none",
-            marker=style.marker,
-            color=style.colour,
-            ms=style.size,
-            mec="white",
-            mew=0.5,
-            clip_on=False,
-            zorder=3,
-        )
+        rows = np.full(len(values), row)
+        style.plot(axis, values, rows, ls="none", label=None, clip_on=False, zorder=3)
     _axis(axis, name)
     axis.set_yticks(range(len(shown)), [look[method].words for method in shown])
     for text, method in zip(axis.get_yticklabels(), shown, strict=True):

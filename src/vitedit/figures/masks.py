@@ -81,19 +81,7 @@ def _level(axis: Axes, ends: Sequence[float], look: Look) -> None:
 def _curve(axis: Axes, points: pd.DataFrame, rate: str, look: Look, band: bool) -> None:
     if points.empty:
         return
-    axis.plot(
-        points["place"],
-        percent(points[rate]),
-        marker=look.marker,
-        ls=look.line,
-        color=look.colour,
-        label=look.words,
-        lw=look.width,
-        ms=look.size,
-        mec="white",
-        mew=0.6,
-        zorder=look.layer,
-    )
+    look.plot(axis, points["place"], percent(points[rate]))
     if band:
         low, high = (percent(points[f"{rate}_{end}"]) for end in ("low", "high"))
         axis.fill_between(points["place"], low, high, color=look.colour, alpha=0.16, lw=0)

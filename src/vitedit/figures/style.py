@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from vitedit.errors import ArtifactError
 
@@ -41,6 +42,12 @@ class Look(NamedTuple):
     """Width of the line, points."""
     layer: float = 2.5
     """What is on a higher layer is drawn on top."""
+
+    def plot(self, axis: Axes, x: ArrayLike, y: ArrayLike, **changes: Any) -> None:
+        """Draws the method's settings; `changes` are matplotlib's."""
+        look = {"marker": self.marker, "ls": self.line, "color": self.colour, "label": self.words}
+        size = {"lw": self.width, "ms": self.size, "mec": "white", "mew": 0.5, "zorder": self.layer}
+        axis.plot(x, y, **{**look, **size, **changes})
 
 
 PROPOSED = "hypernet"

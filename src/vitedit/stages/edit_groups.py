@@ -11,11 +11,9 @@ import torch
 
 from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config, Scalar
-from vitedit.editors import editor_class
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
 from vitedit.stages.rows import edit_rows
-from vitedit.stages.trained import load_trained
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +41,18 @@ def edit_groups(
     base = Backbone.chosen(config, backbone, choice, device)
     manifest = base.manifest(benchmark, config.subsets)
     near = base.locality(locality)
-    tables = [_rows(config, base, method, manifest, near, artifact) for method in methods.split("-")]
+    tables = [_rows(base, method, manifest, near, artifact) for method in methods.split("-")]
     made = provenance("edit_groups", depends(config, "edit_groups", backbone=backbone, method=methods))
     save_table(output, pd.concat(tables, ignore_index=True)[COLUMNS], made)
 
 
 def _rows(
-    config: Config,
-    base: Backbone,
-    method: str,
-    manifest: pd.DataFrame,
-    near: pd.DataFrame,
-    artifact: Mapping[str, Path],
+    base: Backbone, method: str, manifest: pd.DataFrame, near: pd.DataFrame, artifacts: Mapping[str, Path]
 ) -> pd.DataFrame:
     """Rows of one method."""
-    trained = load_trained(config, base.name, base.split, editor_class(method), artifact)
+    config = base.config
     settings = config.editors[method].settings()
-    tables = edit_rows(config, base, method, settings, manifest, near, trained)
+    tables = edit_rows(base, method, settings, manifest, near, artifacts)
     named = [
         table.assign(**_names(config, method, setting))
         for table, setting in zip(tables, settings, strict=True)

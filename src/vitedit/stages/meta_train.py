@@ -6,10 +6,9 @@ import torch
 
 from vitedit.artifacts import provenance, save_table, seed_of
 from vitedit.config import Config
-from vitedit.data.pseudo import PseudoSamples
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.unused import open_unused
+from vitedit.stages.unused import open_pseudo
 from vitedit.where import metatrain
 from vitedit.where.hypernet import Hypernet
 
@@ -28,14 +27,9 @@ def meta_train(
 ) -> None:
     """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`."""
     base = Backbone.chosen(config, backbone, choice, device)
-    settings, model = config.meta_train, config.models[backbone]
-    source, places = open_unused(
-        config, settings.pseudo.images, backbone=backbone, benchmark=benchmark, locality=locality
-    )
-    patch = base.split.vit.patch_embed.patch_size[0]
-    pseudo = PseudoSamples(source, places, model.transform, patch, settings.pseudo, config.seed)
+    pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
     needs = depends(config, "meta_train", backbone=backbone)
-    training = metatrain.MetaTraining(base.split, _network(config, base), settings, config.seed)
+    training = metatrain.MetaTraining(base.split, _network(config, base), config.meta_train, config.seed)
     table = metatrain.meta_train(training, pseudo.batch, state, needs)
     made = provenance("meta_train", needs)
     training.network.save(output, made)

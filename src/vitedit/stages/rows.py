@@ -3,14 +3,15 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from vitedit.config import Config, Scalar
-from vitedit.editors import build
+from vitedit.config import Scalar
+from vitedit.editors import build, editor_class
 from vitedit.editors.base import Editor
 from vitedit.measure.evaluate import Reference, measure
 from vitedit.model.edits import Edits
@@ -18,6 +19,7 @@ from vitedit.model.sites import Site
 from vitedit.model.vit import Split
 from vitedit.progress import track
 from vitedit.stages.backbone import Backbone, own_positions
+from vitedit.stages.trained import load_trained
 
 GROUP = ["subset", "group"]
 
@@ -52,16 +54,20 @@ class Ground:
 
 
 def edit_rows(
-    config: Config,
     base: Backbone,
     method: str,
     settings: Sequence[Mapping[str, Scalar]],
     manifest: pd.DataFrame,
     locality: pd.DataFrame,
-    trained: Mapping[str, Any],
+    artifacts: Mapping[str, Path],
 ) -> list[pd.DataFrame]:
-    """Edits every edit sample of a manifest with every setting of a method; one table a setting, one row an edit."""
-    editors = [build(method, setting, config, trained) for setting in settings]
+    """Edits every edit sample of a manifest with every setting of a method; one table a setting, one row an edit.
+
+    Raises:
+        ArtifactError: A trained artefact of the method is not given, or is missing, damaged or stale.
+    """
+    trained = load_trained(base, editor_class(method), artifacts)
+    editors = [build(method, setting, base.config, trained) for setting in settings]
     samples, grounds = manifest[manifest["is_edit"]], dict[tuple[Site, ...], Ground]()
     work = [
         (at, batch)

@@ -8,14 +8,13 @@ import torch
 
 from vitedit.artifacts import provenance, save_table, seed_of
 from vitedit.config import Config
-from vitedit.data.pseudo import PseudoSamples
 from vitedit.errors import UnknownNameError
 from vitedit.learned.editor_training import Batches, EditorTraining, KeTraining, MendTraining
 from vitedit.learned.network import last_ffns
 from vitedit.lineage import depends
 from vitedit.model.vit import Split
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.unused import open_unused
+from vitedit.stages.unused import open_pseudo
 from vitedit.training import run
 
 NETWORKS: dict[str, Callable[[Split, Any, Batches], EditorTraining]] = {
@@ -45,13 +44,8 @@ def train_editor(
     if network not in NETWORKS:
         raise UnknownNameError(f"no network '{network}' to train. Networks: {', '.join(NETWORKS)}.")
     base = Backbone.load(config, backbone, (), device)
-    pseudo, model = config.meta_train.pseudo, config.models[backbone]
-    source, places = open_unused(
-        config, pseudo.images, backbone=backbone, benchmark=benchmark, locality=locality
-    )
-    patch = base.split.vit.patch_embed.patch_size[0]
-    samples = PseudoSamples(source, places, model.transform, patch, pseudo, config.seed)
-    training = _training(config, network, base, samples.views)
+    pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
+    training = _training(config, network, base, pseudo.views)
     needs = depends(config, "train_editor", backbone=backbone, method=network)
     settings = training.settings
     table = run(

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from vitedit.config import Config
 from vitedit.editors.base import Editor
 from vitedit.errors import ArtifactError
 from vitedit.lineage import ARTIFACTS, depends
-from vitedit.model.vit import Split
+from vitedit.stages.backbone import Backbone
 
 
-def load_trained(
-    config: Config, backbone: str, base: Split, cls: type[Editor], paths: Mapping[str, Path]
-) -> dict[str, Any]:
+def load_trained(base: Backbone, cls: type[Editor], paths: Mapping[str, Path]) -> dict[str, Any]:
     """The artefacts of a method, each read by the class that its field declares.
 
     Raises:
@@ -27,7 +24,9 @@ def load_trained(
     kinds = get_type_hints(cls)
     return {
         name: kinds[name].load(
-            paths[name], base, depends(config, ARTIFACTS[name], backbone=backbone, method=name)
+            paths[name],
+            base.split,
+            depends(base.config, ARTIFACTS[name], backbone=base.name, method=name),
         )
         for name in cls.artifacts
     }

@@ -10,11 +10,9 @@ import torch
 from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config
 from vitedit.data.benchmark import HELD_OUT
-from vitedit.editors import editor_class
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
 from vitedit.stages.rows import GROUP, edit_rows
-from vitedit.stages.trained import load_trained
 from vitedit.where.search import harmonic_mean
 
 
@@ -40,26 +38,20 @@ def tune(
     base = Backbone.chosen(config, backbone, choice, device)
     manifest = base.manifest(benchmark, [HELD_OUT])
     near = base.locality(locality, held_out=True)
-    tables = [_trials(config, base, method, manifest, near, artifact) for method in methods.split("-")]
+    tables = [_trials(base, method, manifest, near, artifact) for method in methods.split("-")]
     made = provenance("tune", depends(config, "tune", backbone=backbone, method=methods))
     save_table(output, pd.concat(tables, ignore_index=True), made)
 
 
 def _trials(
-    config: Config,
-    base: Backbone,
-    method: str,
-    manifest: pd.DataFrame,
-    near: pd.DataFrame,
-    artifact: Mapping[str, Path],
+    base: Backbone, method: str, manifest: pd.DataFrame, near: pd.DataFrame, artifacts: Mapping[str, Path]
 ) -> pd.DataFrame:
     """Trials of one method."""
-    trained = load_trained(config, base.name, base.split, editor_class(method), artifact)
-    section = config.editors[method]
+    section = base.config.editors[method]
     tried = [("trial", list(section.tune), setting) for setting in section.trials()]
     if section.original:
         tried.append(("original", list(section.original), section.middle() | section.original))
-    tables = edit_rows(config, base, method, [setting for *_, setting in tried], manifest, near, trained)
+    tables = edit_rows(base, method, [setting for *_, setting in tried], manifest, near, artifacts)
     rows = [
         {"backbone": base.name, "method": method, "origin": origin}
         | _means(table, {key: setting[key] for key in keys})

@@ -10,8 +10,9 @@ from vitedit.artifacts import load_table
 from vitedit.config import Config
 from vitedit.data.duplicates import repeats
 from vitedit.data.images import ImageSet, open_images, read_classes
-from vitedit.data.pseudo import remaining
+from vitedit.data.pseudo import PseudoSamples, remaining
 from vitedit.lineage import depends
+from vitedit.stages.backbone import Backbone
 
 
 def open_unused(
@@ -27,6 +28,21 @@ def open_unused(
     groups = load_table(benchmark, depends(config, "build_benchmark", backbone=backbone))
     near = load_table(locality, depends(config, "build_locality", backbone=backbone))
     return source, unused(source, groups, near)
+
+
+def open_pseudo(base: Backbone, *, benchmark: Path, locality: Path) -> PseudoSamples:
+    """CutMix pseudo-samples of the images that `open_unused` leaves (paper section 3.3), drawn with the run's seed.
+
+    Raises:
+        ArtifactError: A manifest is missing, damaged or stale.
+        ImageError: The set is missing or empty.
+    """
+    config, pseudo = base.config, base.config.meta_train.pseudo
+    source, places = open_unused(
+        config, pseudo.images, backbone=base.name, benchmark=benchmark, locality=locality
+    )
+    patch = base.split.vit.patch_embed.patch_size[0]
+    return PseudoSamples(source, places, config.models[base.name].transform, patch, pseudo, config.seed)
 
 
 def unused(source: ImageSet, *manifests: pd.DataFrame) -> Int64[np.ndarray, " k"]:

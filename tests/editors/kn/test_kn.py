@@ -1,39 +1,13 @@
-from copy import deepcopy
-
 import pytest
 import torch
 
 from vitedit.editors.kn import KnowledgeNeurons
 from vitedit.errors import ConfigError
-from vitedit.model.edits import Samples
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
 from vitedit.where.attribution import attribute_neurons
 
 RATE = 3e-3
-
-
-@pytest.fixture(scope="module")
-def vit(vit):
-    """A copy whose weights are large enough that activations depend on the image."""
-    with torch.random.fork_rng():
-        torch.manual_seed(4)
-        model = deepcopy(vit)
-        for parameter in model.parameters():
-            parameter.data += torch.randn_like(parameter) * 0.2
-    return model
-
-
-@pytest.fixture(scope="module")
-def split(vit):
-    return Split(vit, find_sites(vit, "mlp", [1, 2]))
-
-
-@pytest.fixture(scope="module")
-def samples(vit, images):
-    labels = vit(images[:6]).topk(2).indices[:, 1]
-    assert len(set(labels.tolist())) > 1
-    return Samples(images[:6, None], labels, tuple(f"{i}.png" for i in range(6)))
 
 
 def moved_neurons(vit, edits, blocks):
@@ -95,18 +69,6 @@ def test_attention_chosen_by_the_run_gives_the_ffns_of_the_same_blocks(vit, spli
     edits, same = editor.edit(attention, samples), editor.edit(split, samples)
     assert edits.changed.keys() == same.changed.keys()
     assert all(torch.equal(edits.changed[name], same.changed[name]) for name in same.changed)
-
-
-def test_many_edits_equal_single_edits(split, samples, descent):
-    editor = KnowledgeNeurons(descent, RATE, 0.75, steps=3)
-    together = editor.edit(split, samples)
-    for i in (0, 3):
-        single = editor.edit(
-            split, Samples(samples.images[i : i + 1], samples.labels[i : i + 1], (samples.keys[i],))
-        )
-        assert together.steps[i] == single.steps[0]
-        for name, tensor in single.changed.items():
-            torch.testing.assert_close(together.changed[name][i], tensor[0], rtol=1e-3, atol=2e-4)
 
 
 def test_a_sparsity_that_leaves_no_neuron_is_refused(split, samples, descent):

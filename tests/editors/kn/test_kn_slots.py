@@ -1,5 +1,3 @@
-from copy import deepcopy
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,29 +10,6 @@ from vitedit.model.vit import Split
 from vitedit.where.attribution import attribute_neurons
 
 NAMES = ["blocks.1.mlp.fc2.weight", "blocks.2.mlp.fc2.weight"]
-
-
-@pytest.fixture(scope="module")
-def vit(vit):
-    """A copy whose weights are large enough that activations depend on the image."""
-    with torch.random.fork_rng():
-        torch.manual_seed(4)
-        model = deepcopy(vit)
-        for parameter in model.parameters():
-            parameter.data += torch.randn_like(parameter) * 0.2
-    return model
-
-
-@pytest.fixture(scope="module")
-def split(vit):
-    return Split(vit, find_sites(vit, "mlp", [1, 2]))
-
-
-@pytest.fixture(scope="module")
-def samples(vit, images):
-    labels = vit(images[:6]).topk(2).indices[:, 1]
-    assert len(set(labels.tolist())) > 1
-    return Samples(images[:6, None], labels, tuple(f"{i}.png" for i in range(6)))
 
 
 def by_hand(vit, scores, predicted, label, neurons, remove, insert):
