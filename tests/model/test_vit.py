@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 from tiny import TINY
 from torch.func import functional_call
 
-from vitedit.errors import ArtifactError, ConfigError, UnknownNameError
+from vitedit.errors import ArtifactError, UnknownNameError
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split, build_vit, load_vit
 
@@ -57,46 +57,14 @@ def test_a_checkpoint_is_loaded_frozen(tmp_path, vit, images):
     assert not model.training and not any(p.requires_grad for p in model.parameters())
 
 
-def test_a_pth_checkpoint_is_read_without_unpickling_code(tmp_path, vit, images):
-    torch.save({"model": vit.state_dict()}, tmp_path / "x.pth")
-    assert torch.equal(load_vit(TINY, tmp_path / "x.pth", CPU)(images), vit(images))
-    torch.save({"model": Malicious()}, tmp_path / "bad.pth")
-    with pytest.raises(ArtifactError, match=r"bad\.pth"):
-        load_vit(TINY, tmp_path / "bad.pth", CPU)
-
-
-class Malicious:
-    def __reduce__(self):
-        return (print, ("code was run",))
-
-
 def test_a_missing_checkpoint_names_the_remedy(tmp_path):
     with pytest.raises(ArtifactError, match="dvc pull"):
         load_vit(TINY, tmp_path / "absent.safetensors", CPU)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path, vit):
-    path = save(tmp_path / "x.safetensors", vit)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ArtifactError, match=r"x\.safetensors: damaged"):
-        load_vit(TINY, path, CPU)
-
-
-def test_a_checkpoint_of_another_architecture_names_the_tensors(tmp_path, vit):
-    other = build_vit(
-        TINY.model_copy(update={"architecture": {**(TINY.architecture or {}), "embed_dim": 48}})
+def test_attention_that_pools_for_the_head_has_a_batched_form_too(tmp_path):
+    config = TINY.model_copy(
+        update={"architecture": {**(TINY.architecture or {}), "global_pool": "map", "class_token": False}}
     )
-    with pytest.raises(ArtifactError, match=r"is no checkpoint of .*48.* in the file"):
-        load_vit(TINY, save(tmp_path / "x.safetensors", other), CPU)
-
-
-def test_nan_weights_are_refused(tmp_path, vit):
-    path = save(tmp_path / "x.safetensors", vit, **{"norm.weight": torch.full((24,), torch.nan)})
-    with pytest.raises(ArtifactError, match=r"NaN.*norm\.weight"):
-        load_vit(TINY, path, CPU)
-
-
-@pytest.mark.parametrize("name", ["resnet18", "no_such_model"])
-def test_a_model_that_cannot_be_edited_is_refused(name):
-    with pytest.raises(ConfigError, match=name):
-        build_vit(TINY.model_copy(update={"name": name, "architecture": None}))
+    model = load_vit(config, save(tmp_path / "x.safetensors", build_vit(config)), CPU)
+    assert not model.attn_pool.fused_attn and not any(block.attn.fused_attn for block in model.blocks)

@@ -16,7 +16,7 @@ from vitedit.model.objectives import cross_entropy
 from vitedit.model.optimisers import OPTIMISERS, State, start_state
 from vitedit.model.vit import Split, Weights
 
-Optimiser = Literal["rmsprop", "adam"]
+Optimiser = Literal["rmsprop", "sgd_rmsprop", "adam"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def descend(
         learning_rate: Step size.
         allowed: Factor of each gradient, {name: (E, ...) broadcastable to (E, *shape)}: 1 = may change, 0 = frozen (keeps its
             bits). A parameter without one is free.
-        optimiser: "rmsprop" (published code) or "adam".
+        optimiser: "rmsprop" (published code), "sgd_rmsprop" (its fine-tuning) or "adam".
 
     Raises:
         NumericalError: A loss became NaN or infinite.
@@ -113,7 +113,7 @@ def descend(
     ends = Descent(
         {name: torch.empty_like(value) for name, value in values.items()},
         torch.zeros_like(labels),
-        torch.zeros(count, device=device),
+        torch.zeros(count, dtype=tokens.dtype, device=device),
         torch.zeros(count, dtype=torch.bool, device=device),
     )
     for step in range(settings.max_steps + 1):

@@ -24,6 +24,11 @@ def rmsprop(gradient: Tensor, state: State, step: int) -> tuple[Tensor, Tensor]:
     return gradient, square.sqrt().add_(EPSILON)
 
 
+def sgd_rmsprop(gradient: Tensor, state: State, step: int) -> tuple[Tensor, Tensor]:
+    """One step of plain gradient descent, then RMSprop, which has not seen the first gradient (published fine-tuning, D17)."""
+    return (gradient, torch.ones_like(gradient)) if step == 1 else rmsprop(gradient, state, step)
+
+
 def adam(gradient: Tensor, state: State, step: int) -> tuple[Tensor, Tensor]:
     """torch.optim.Adam with decays 0.9 and 0.999."""
     mean, square = state
@@ -32,7 +37,11 @@ def adam(gradient: Tensor, state: State, step: int) -> tuple[Tensor, Tensor]:
     return mean / (1 - 0.9**step), (square / (1 - 0.999**step)).sqrt().add_(EPSILON)
 
 
-OPTIMISERS: dict[str, tuple[Step, int]] = {"rmsprop": (rmsprop, 1), "adam": (adam, 2)}
+OPTIMISERS: dict[str, tuple[Step, int]] = {
+    "rmsprop": (rmsprop, 1),
+    "sgd_rmsprop": (sgd_rmsprop, 1),
+    "adam": (adam, 2),
+}
 """Name -> its step and the number of slots in its state."""
 
 

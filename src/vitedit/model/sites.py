@@ -52,8 +52,17 @@ def find_sites(model: nn.Module, part: Part, blocks: Sequence[int]) -> tuple[Sit
     """Sites of FFNs (fc1 rows, fc2 columns) or self-attentions (qkv rows, proj columns) of 0-based blocks, in forward order.
 
     Raises:
-        UnknownNameError: The model has no such block, or its blocks have no such matrices.
+        UnknownNameError: The model has no such block, or its blocks have no such matrices (a gated FFN of three matrices).
     """
+    exist = dict(model.named_modules())
+    for block in blocks:
+        half, asked = exist.get(f"blocks.{block}.{part}"), [tail.split(".")[1] for tail, _ in LAYOUT[part]]
+        if half is not None and not all(isinstance(getattr(half, name, None), nn.Linear) for name in asked):
+            has = [name for name, child in half.named_children() if isinstance(child, nn.Linear)]
+            raise UnknownNameError(
+                f"block {block}: its {type(half).__name__} has the matrices {', '.join(has) or 'of no linear layer'}; one with "
+                f"{' and '.join(asked)} is needed to be edited. Take another part of the blocks, or another model."
+            )
     sites = tuple(
         Site(f"blocks.{block}.{tail}", axis) for block in sorted(blocks) for tail, axis in LAYOUT[part]
     )

@@ -4,8 +4,6 @@ Nothing before the first edited matrix ever changes, so its output (the *prefix 
 or a measurement then runs the *suffix* only.
 """
 
-import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +13,13 @@ from typing import Any, cast
 import timm
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from vitedit.config import ModelConfig
-from vitedit.errors import ArtifactError, ConfigError
+from vitedit.errors import ConfigError
+from vitedit.model.checkpoints import fill
 from vitedit.model.sites import Part, Site, check_names, find_sites
 
 Weights = dict[str, Tensor]
@@ -36,24 +33,61 @@ def build_vit(config: ModelConfig) -> VisionTransformer:
     """The architecture with random weights.
 
     Raises:
-        ConfigError: timm has no such model, refuses an argument, or the model is no plain ViT that can be edited.
+        ConfigError: timm has no such model, refuses an argument, or the model is no plain ViT classifier that can be edited.
     """
+    if ":" in config.name:
+        raise ConfigError(
+            f"'{config.name}' names a place that a model is downloaded from, which no stage does; give timm's own name of the "
+            "architecture and the weights as `checkpoint`."
+        )
     try:
         model = timm.create_model(
             config.name, pretrained=False, **cast("dict[str, Any]", config.architecture or {})
         )
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError, AssertionError, LookupError, AttributeError) as error:
         raise ConfigError(
             f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}"
         ) from None
-    if type(model) is not VisionTransformer or any(type(block) is not Block for block in model.blocks):
-        kind = type(model).__name__
-        blocks = sorted({type(block).__name__ for block in getattr(model, "blocks", [])})
-        raise ConfigError(
-            f"'{config.name}' is a {kind} with blocks of {', '.join(blocks) or 'no such kind'}; only timm's VisionTransformer "
-            "with its plain Block (attn and mlp, each after a norm) can be edited."
+    if reason := _foreign(model) or _incomplete(cast("VisionTransformer", model), config):
+        raise ConfigError(f"'{config.name}' cannot be edited: {reason}.")
+    return cast("VisionTransformer", model)
+
+
+def _foreign(model: nn.Module) -> str | None:
+    """Why a model is none of the plain ViTs whose forward pass `Split` repeats."""
+    kind, only = (
+        type(model).__name__,
+        "only timm's VisionTransformer with its plain Block (attn and mlp, each after a norm)",
+    )
+    blocks = getattr(model, "blocks", None)
+    if blocks is None:
+        return f"it is timm's {kind}, without a ViT's `blocks`; {only} can be"
+    if type(model) is not VisionTransformer:
+        second = ", with a distillation token and a second head" if hasattr(model, "dist_token") else ""
+        return f"it is timm's {kind}{second}; {only} can be"
+    if others := sorted({type(block).__name__ for block in blocks if type(block) is not Block}):
+        return f"its blocks are of the kind {', '.join(others)}; {only} can be"
+    return None
+
+
+def _incomplete(vit: VisionTransformer, config: ModelConfig) -> str | None:
+    """Why a plain ViT does not classify the images that the configuration gives it."""
+    if vit.num_classes < 1:
+        return (
+            "it has no classification head; name the number of classes of its checkpoint's head, as in "
+            "`architecture: {num_classes: 1000}`"
         )
-    return model
+    if vit.global_pool == "":
+        return "its head pools no tokens; name how, as in `architecture: {global_pool: token}`"
+    if vit.in_chans != 3:
+        return f"it takes images of {vit.in_chans} channels; leave `in_chans` out, for images are RGB"
+    side, size = vit.patch_embed.img_size, config.transform.size
+    if not vit.dynamic_img_size and side is not None and tuple(side) != (size, size):
+        return (
+            f"it takes images of {side[0]} x {side[1]} pixels, but `transform.size` is {size}; make them equal, here or with "
+            f"`architecture: {{img_size: {size}}}`"
+        )
+    return None
 
 
 def load_vit(config: ModelConfig, checkpoint: Path, device: torch.device) -> VisionTransformer:
@@ -65,49 +99,11 @@ def load_vit(config: ModelConfig, checkpoint: Path, device: torch.device) -> Vis
         ArtifactError: The checkpoint is missing, damaged, or of another architecture. Never continues with random weights.
     """
     model = build_vit(config)
-    _fill(model, read_weights(checkpoint), checkpoint, config)
-    for block in blocks_of(model):
-        cast("Any", block.attn).fused_attn = False
+    fill(model, checkpoint, config)
+    for module in model.modules():  # the blocks' attention, and the head's where it pools by attention
+        if hasattr(module, "fused_attn"):
+            cast("Any", module).fused_attn = False
     return model.eval().requires_grad_(False).to(device)
-
-
-def read_weights(path: Path) -> Weights:
-    """Tensors of a `.safetensors` or `.pth` file; the latter without unpickling code.
-
-    Raises:
-        ArtifactError: Missing, damaged, or of an unknown kind.
-    """
-    if not Path(path).is_file():
-        raise ArtifactError(
-            f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake models`."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path}: damaged, or more than tensors in it ({reason})") from None
-    return state.get("model", state)
-
-
-def _fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path, config: ModelConfig) -> None:
-    asked = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if asked != found:
-        wrong = [
-            f"{n}: {found.get(n, 'absent')} in the file, {asked.get(n, 'absent')} in the model"
-            for n in sorted(asked.keys() | found.keys())
-            if asked.get(n) != found.get(n)
-        ]
-        raise ArtifactError(
-            f"{path} is no checkpoint of {config.name} {json.dumps(config.architecture or {})}: "
-            f"{len(wrong)} tensors differ, e.g. {'; '.join(wrong[:3])}."
-        )
-    bad = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
-    if bad:
-        raise ArtifactError(f"{path}: NaN or infinite weights in {', '.join(bad[:3])}.")
-    model.load_state_dict(dict(weights))
 
 
 class Suffix(nn.Module):
@@ -234,7 +230,8 @@ class Split:
         """
         if self.vit.cls_token is None:
             raise ConfigError(
-                f"{type(self.vit).__name__} without a CLS token, which this method reads; take another model."
+                f"the model has no CLS token (its head pools tokens by '{self.vit.global_pool}'), which the hypernetwork reads. "
+                "Leave `hypernet` out of `editors`, or take another model."
             )
         with torch.no_grad():
             return self.vit.forward_features(images.to(self.device))[:, 0]
