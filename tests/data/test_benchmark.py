@@ -93,9 +93,7 @@ def test_manifest_rows() -> None:
     assert table["file"].tolist() == ["01.png", "02.png", "07.png"]
     assert table["is_edit"].tolist() == [True, False, True]
     assert set(table["images"]) == {"pool"} and set(table["subset"]) == {"natural"}
-    everything = manifest(
-        "natural", image_set(8), candidates, ["0_1"], max_images=None, max_edits=None
-    )
+    everything = manifest("natural", image_set(8), candidates, ["0_1"], max_images=None, max_edits=None)
     assert everything["file"].tolist() == ["01.png", "02.png", "06.png"] and everything["is_edit"].all()
 
 

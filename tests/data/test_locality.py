@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitedit.data.images import ImageSet
-from vitedit.data.locality import COLUMNS, margins, near_boundary
+from vitedit.data.locality import COLUMNS, margins, near_boundary, next_band, published
 from vitedit.data.sources import Folder
 from vitedit.errors import ConfigError
 
@@ -45,15 +45,22 @@ def test_rule_by_hand() -> None:
 
 
 def test_the_bound_itself_is_outside() -> None:
-    assert (~near_boundary(SOURCES, 0.125, None)["held_out"]).sum() == 4
-    assert (~near_boundary(SOURCES, 0.1251, None)["held_out"]).sum() == 5
+    assert len(near_boundary(SOURCES, 0.125, None)) == 4 and len(near_boundary(SOURCES, 0.1251, None)) == 5
 
 
 def test_the_next_band_is_held_out_for_tuning() -> None:
-    table = near_boundary(SOURCES, 0.1, None)
-    assert table["held_out"].tolist() == [False] * 4 + [True] and table["gap"].iloc[-1] == 0.125
-    assert table["gap"][~table["held_out"]].max() < 0.1
-    assert near_boundary(SOURCES, 0.1, 1)["held_out"].tolist() == [False, True]
+    near, further = near_boundary(SOURCES, 0.1, None), next_band(SOURCES, 0.1, None)
+    assert list(further.columns) == COLUMNS and further["held_out"].all() and not near["held_out"].any()
+    assert further["gap"].tolist() == [0.125] and near["gap"].max() < 0.1
+    assert len(next_band(SOURCES, 0.07, 1)) == 1 and len(next_band(SOURCES, 0.2, None)) == 1
+
+
+def test_a_published_set_is_taken_whole_with_the_models_own_predictions() -> None:
+    """Labels are not asked for: the wrong image and the sure one are in it too."""
+    table = published(image_set("sensitive", VAL_LABELS), VAL)
+    assert list(table.columns) == COLUMNS and not table["held_out"].any()
+    assert table["predicted"].tolist() == [0, 0, 1, 0] == table["label"].tolist()
+    np.testing.assert_allclose(table["gap"], [0.02, 0.25, 0.02, 0.01], atol=1e-6)
 
 
 def test_smallest_gaps_are_kept() -> None:
@@ -65,6 +72,11 @@ def test_too_few_says_what_would_do() -> None:
     with pytest.raises(ConfigError, match=r"\(val: 4 images, 3 right\).*A gap of 0\.251 would give 3 images"):
         near_boundary(SOURCES[:1], 0.001, None)
     assert len(near_boundary(SOURCES[:1], 0.251, None)) == 3
+    with pytest.raises(
+        ConfigError,
+        match=r"4 images have .* below `locality.gap` \(0.05\), 5 are needed .* 0\.251 would give 6",
+    ):
+        near_boundary(SOURCES, 0.05, None, min_images=5)
     wrong = (VAL_LABELS + 1) % 3
     with pytest.raises(ConfigError, match=r"no image right \(val: 4 images, 0 right\)"):
         near_boundary([margins(image_set("val", wrong), VAL, wrong)], 0.05, None)

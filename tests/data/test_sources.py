@@ -1,7 +1,11 @@
-"""Folders and zip files: the same images from both, none from outside."""
+"""Folders, zip and tar files: the same images from all, none from outside."""
 
+import io
 import os
+import re
+import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +35,169 @@ def fill(folder: Path) -> Path:
 
 
 def pack(folder: Path, archive: Path, prefix: str = "") -> Path:
+    """A zip or tar file of a folder, as the archive's name says, in an order of its own."""
+    members = sorted(folder.rglob("*"), reverse=True)
+    if archive.suffix == ".tar":
+        with tarfile.open(archive, "w") as tar:
+            for path in members:
+                tar.add(path, prefix + path.relative_to(folder).as_posix(), recursive=False)
+        return archive
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(folder.rglob("*"), reverse=True):
+        for path in members:
             file.write(path, prefix + path.relative_to(folder).as_posix())
     return archive
 
 
-def test_zip_and_folder_give_the_same_set(tmp_path: Path) -> None:
+def tar_of(archive: Path, *members: tarfile.TarInfo, content: bytes = b"") -> Path:
+    with tarfile.open(archive, "w") as tar:
+        for member in members:
+            member.size = len(content) if member.isreg() else 0
+            tar.addfile(member, io.BytesIO(content))
+    return archive
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
+@pytest.mark.parametrize("prefix", ["some/where/", ""])
+def test_archive_and_folder_give_the_same_set(tmp_path: Path, kind: str, prefix: str) -> None:
     folder = fill(tmp_path / "set")
-    archive = pack(folder, tmp_path / "set.zip", "some/where/")
+    archive = pack(folder, tmp_path / kind, prefix)
     one = open_images("one", ImagesConfig(path=folder))
-    two = open_images("two", ImagesConfig(path=archive, folder="some/where"))
+    two = open_images("two", ImagesConfig(path=archive, folder=prefix))
     assert one.files == two.files == ("a/10.png", "a/9.jpg", "b/1.JPEG", "b/2.png")
     assert one.labels is not None and two.labels is not None
     assert one.labels.tolist() == two.labels.tolist() == [0, 0, 1, 1]
     pixels = one.read(range(4), TRANSFORM)
     assert (pixels == two.read(range(4), TRANSFORM)).all()
     assert len({image.numpy().tobytes() for image in pixels}) == 4
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_and_foreign_names_in_every_form_of_tar(tmp_path: Path, form: int) -> None:
+    names = ["n01/été_Ä_猫.png", "n01/" + "x" * 95 + ".png"]
+    folder = tmp_path / "set"
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(seed).save(folder / name)
+    with tarfile.open(tmp_path / "set.tar", "w", format=form) as tar:
+        tar.add(folder, ".")
+    archive, plain = (
+        open_images("x", ImagesConfig(path=tmp_path / name, labels="none")) for name in ("set.tar", "set")
+    )
+    assert set(archive.files) == set(plain.files) == set(names)
+    assert (archive.read([0, 1], TRANSFORM) == plain.read([0, 1], TRANSFORM)).all()
+
+
+@pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
+def test_of_two_members_of_one_name_the_last_counts(tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / kind
+    for seed in range(2):
+        picture(seed).save(tmp_path / f"{seed}.png")
+    if kind.endswith("tar"):
+        with tarfile.open(archive, "w") as tar:
+            for seed in range(2):
+                tar.add(tmp_path / f"{seed}.png", "a/same.png")
+    else:
+        with zipfile.ZipFile(archive, "w") as file, pytest.warns(UserWarning, match="Duplicate name"):
+            for seed in range(2):
+                file.write(tmp_path / f"{seed}.png", "a/same.png")
+    images = open_images("x", ImagesConfig(path=archive))
+    assert images.files == ("a/same.png",) and images.picture(0).tobytes() == picture(1).tobytes()
+
+
+def test_an_archive_that_changes_is_read_anew(tmp_path: Path) -> None:
+    for count in (1, 2):
+        archive = tar_of(tmp_path / "set.tar", *(member(f"{at}.png") for at in range(count)))
+        os.utime(archive, ns=(count, count))
+        assert len(open_images("x", ImagesConfig(path=archive, labels="none"))) == count
+
+
+def test_links_inside_a_tar_lead_to_its_files(tmp_path: Path) -> None:
+    picture(3).save(tmp_path / "0.png")
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.addfile(member("b/soft.png", tarfile.SYMTYPE, "../a/hard.png"))
+        tar.add(tmp_path / "0.png", "a/0.png")
+        tar.addfile(member("a/hard.png", tarfile.LNKTYPE, "a/0.png"))
+    images = open_images("x", ImagesConfig(path=tmp_path / "set.tar"))
+    assert images.files == ("a/0.png", "a/hard.png", "b/soft.png")
+    assert {images.picture(at).tobytes() for at in range(3)} == {picture(3).tobytes()}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([member("../a.png")], "'../a.png' climbs out"),
+        ([member("x/../../a.png")], "climbs out"),
+        ([member("/etc/a.png")], "'/etc/a.png' climbs out"),
+        ([member("..\\a.png")], "climbs out"),
+        ([member("a/x.png", tarfile.SYMTYPE, "../../x.png")], "link 'a/x.png' climbs out"),
+        ([member("x.png", tarfile.SYMTYPE, "/etc/hostname")], "link 'x.png' climbs out"),
+        ([member("a/x.png", tarfile.LNKTYPE, "../x.png")], "link 'a/x.png' climbs out"),
+        ([member("x.png", tarfile.SYMTYPE, "y.png")], "link 'x.png' leads to no file"),
+        (
+            [member("x.png", tarfile.SYMTYPE, "y.png"), member("y.png", tarfile.SYMTYPE, "x.png")],
+            "leads to no file",
+        ),
+    ],
+)
+def test_tar_with_a_member_that_leads_out_is_refused(
+    tmp_path: Path, members: list[tarfile.TarInfo], message: str
+) -> None:
+    archive = tar_of(tmp_path / "set.tar", member("0.png"), *members)
+    with pytest.raises(
+        ImageError, match=rf"images\.x: .*set\.tar is no readable .*tar file.*{re.escape(message)}"
+    ):
+        open_images("x", ImagesConfig(path=archive, labels="none"))
+
+
+@pytest.mark.parametrize("cut", [512 * 3 + 100, 512 * 6, 512 * 4 + 3, 512 * 6 + 20])
+def test_an_incomplete_tar_is_refused(tmp_path: Path, cut: int) -> None:
+    archive = tar_of(tmp_path / "set.tar", *(member(f"{at}.png") for at in range(4)), content=b"x" * 700)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:cut])
+    with pytest.raises(ImageError, match=r"images\.x: .*set\.tar is no readable"):
+        open_images("x", ImagesConfig(path=archive, labels="none"))
+    damaged = bytearray(whole)
+    damaged[512 * 3 : 512 * 3 + 40] = b"?" * 40  # the second header; tarfile would stop there without a word
+    archive.write_bytes(damaged)
+    with pytest.raises(ImageError, match=r"no readable member and no end of archive at byte 1,536"):
+        open_images("x", ImagesConfig(path=archive, labels="none"))
+
+
+@pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
+def test_a_corrupt_member_is_named_when_it_is_read(tmp_path: Path, kind: str) -> None:
+    folder = fill(tmp_path / "set")
+    archive = pack(folder, tmp_path / kind)
+    content = bytearray(archive.read_bytes())
+    inside = (folder / "a" / "9.jpg").read_bytes()
+    start = content.find(inside) if kind.endswith("tar") else content.find(b"a/9.jpg") + 20
+    content[start : start + 60] = bytes(60)
+    archive.write_bytes(content)
+    images = open_images("mine", ImagesConfig(path=archive))
+    assert images.files[1] == "a/9.jpg" and images.picture(0).size == (20, 14)
+    with pytest.raises(ImageError, match=r"images\.mine: a/9\.jpg is missing or no readable image"):
+        images.picture(1)
+
+
+def test_an_absent_member_of_a_tar(tmp_path: Path) -> None:
+    images = open_images("x", ImagesConfig(path=pack(fill(tmp_path / "set"), tmp_path / "set.tar")))
+    with pytest.raises(OSError, match="no such member"):
+        images.source.read("a/11.png")
+    images.source.path.write_bytes(images.source.path.read_bytes()[:900])
+    with pytest.raises(ImageError, match="ends before this member"):
+        images.picture(0)
+
+
+@pytest.mark.parametrize("name", ["set.tar.gz", "set.tgz", "set.TAR.XZ"])
+def test_a_compressed_tar_says_what_to_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ImageError, match=r"compressed as a whole.*Unpack it, or decompress it to a \.tar"):
+        open_images("x", ImagesConfig(path=tmp_path / name))
 
 
 def test_folder_inside_a_folder(tmp_path: Path) -> None:
@@ -117,13 +267,16 @@ def test_set_without_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_archive_is_read_correctly_after_a_fork(tmp_path: Path) -> None:
-    archive = pack(fill(tmp_path / "set"), tmp_path / "set.zip")
-    images = open_images("x", ImagesConfig(path=archive))
+@pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
+def test_archive_is_read_correctly_after_a_fork_and_in_threads(tmp_path: Path, kind: str) -> None:
+    images = open_images("x", ImagesConfig(path=pack(fill(tmp_path / "set"), tmp_path / kind)))
     expected = [np.asarray(images.picture(at)).tobytes() for at in range(4)]
     child = os.fork()
     reads = [np.asarray(images.picture(at % 4)).tobytes() == expected[at % 4] for at in range(200)]
-    reads.append(getattr(images.source, "_owner") == os.getpid())  # noqa: B009 (a race rarely shows itself)
+    if kind.endswith("zip"):
+        reads.append(getattr(images.source, "_owner") == os.getpid())  # noqa: B009 (a race rarely shows itself)
     if child == 0:
         os._exit(0 if all(reads) else 1)
     assert all(reads) and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda at: images.picture(at % 4).tobytes() == expected[at % 4], range(100)))

@@ -10,7 +10,6 @@ from vitedit.config.data import (
     LocalityConfig,
     ModelConfig,
     PretrainConfig,
-    TransformConfig,
 )
 from vitedit.config.learning import (
     DescentConfig,
@@ -38,6 +37,7 @@ from vitedit.config.section import (
     Sparsity,
     Unique,
 )
+from vitedit.config.transforms import TransformConfig
 
 __all__ = [
     "BenchmarkConfig",

@@ -5,33 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vitedit.config.section import File, Fraction, Lax, Name, Positive, Rate, Scalar, Section, Unique
+from vitedit.config.section import File, Fraction, Name, Positive, Rate, Scalar, Section, Unique
+from vitedit.config.transforms import Transform
 
 IMAGENET = Path("imagenet")
 """Value of `classes` that stands for the names of ImageNet-1k."""
-
-
-class TransformConfig(Section):
-    """From a decoded RGB image to the model's input."""
-
-    resize: Positive | None = None
-    """Length of the shorter side after resizing, in pixels; null resizes to the input size itself."""
-    size: Positive
-    """Side of the square input, in pixels; the centre is cropped."""
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    """Resampling filter. The published code uses torchvision's default, bilinear."""
-    mean: Annotated[tuple[float, float, float], Lax] = (0.5, 0.5, 0.5)
-    """Subtracted from each channel of an image in [0, 1]."""
-    std: Annotated[tuple[Rate, Rate, Rate], Lax] = (0.5, 0.5, 0.5)
-    """Each channel is divided by it."""
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> "TransformConfig":
-        if self.resize is not None and self.resize < self.size:
-            raise ValueError(
-                f"a centre of {self.size} pixels cannot be cropped after `resize: {self.resize}`"
-            )
-        return self
 
 
 class PretrainConfig(Section):
@@ -64,41 +42,73 @@ class ModelConfig(Section):
     """Arguments of `timm.create_model` that differ from the named model's."""
     checkpoint: File
     """Released weights (.safetensors, or .pth read without unpickling code)."""
-    transform: TransformConfig
-    """From image to input."""
+    weights: Literal["file", "hub"] = "file"
+    """Where they come from: you bring them, or `snakemake fetch` downloads timm's weights of that name to `checkpoint`. No
+    other job downloads anything."""
+    transform: Transform
+    """From image to input. Instead of a section `timm`, as timm evaluates this model (with the input size that `architecture`
+    may ask for), or `published`, as the published code does: shorter side 256, bilinear, centre 224, mean and std 0.5."""
     pretrain: PretrainConfig | None = None
     """How this project trains the model; null for a model that comes from elsewhere."""
 
 
 class ImagesConfig(Section):
-    """One set of images: a folder or a zip file, read in place."""
+    """One set of images: a folder, or a .zip or .tar file, read in place."""
 
     path: File
-    """Folder or zip file."""
+    """Folder, .zip or uncompressed .tar file."""
     folder: str = ""
     """Folder inside `path` that holds the set."""
-    labels: Literal["folder", "none", "csv"] = "folder"
-    """Where labels come from: the name of the class folder, nowhere (a flat folder), or a table."""
+    labels: Literal["folder", "none", "csv", "groups"] = "folder"
+    """Where labels come from: the name of the class folder, nowhere (a flat folder), a table, or group folders named
+    `<class index>` or `<class index>_<anything>`. Class folders and tables may give class indices, or WordNet ids and class names
+    of `classes`; they are indices if most of a set are numbers. A name that several classes have is refused."""
     csv: File | None = None
-    """The table, for `labels: csv`."""
+    """The table, for `labels: csv`; images that it does not list are left out."""
     file_column: str = "file"
     """Column of the table with the path of the image below `path`/`folder`."""
     label_column: str = "label"
-    """Column of the table with the class index."""
+    """Column of the table with the label."""
+    rows: dict[str, str | int | float] = {}
+    """Column of the table -> value: rows with another value are left out."""
+    except_rows: dict[str, str | int | float] = {}
+    """Column of the table -> value: rows with this value are left out."""
+    label_map: File | None = None
+    """JSON file: label -> class index or list of class indices, for labels that mean something else. An edit needs one class:
+    images whose label has several are left out, and the log counts them."""
+    mask: File | None = None
+    """.npy file with 0 for the images to leave out, else 1: one entry an image of the whole set, in the order of class folders
+    and in each of file names (torchvision's). Code in the file is never run."""
+    mask_key: str = ""
+    """Name of the array in `mask`, if it holds a dictionary of arrays."""
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file or folder that the set is read from."""
+        return [path for path in (self.path, self.csv, self.label_map, self.mask) if path is not None]
 
     @model_validator(mode="after")
-    def _table_named(self) -> "ImagesConfig":
+    def _parts_fit(self) -> "ImagesConfig":
         if (self.labels == "csv") != (self.csv is not None):
             raise ValueError("`labels: csv` and `csv: FILE` belong together")
+        if (self.rows or self.except_rows) and self.csv is None:
+            raise ValueError("`rows` and `except_rows` choose rows of a table; there is no `csv`")
+        if self.label_map and self.labels not in ("csv", "folder"):
+            raise ValueError(
+                f"`label_map` explains labels of a csv or of class folders, not `labels: {self.labels}`"
+            )
+        if self.mask_key and self.mask is None:
+            raise ValueError("`mask_key` names an array in `mask`; there is no `mask`")
         return self
 
 
 class BenchmarkConfig(Section):
     """Groups of images that fail in the same way (paper section 4; Table A)."""
 
-    rule: Literal["mad", "errors"]
+    rule: Literal["mad", "errors", "published"]
     """`mad`: base and stronger model disagree on unlabelled images, both confident. `errors`: the base model is wrong on
-    labelled images."""
+    labelled images. `published`: the folders of a set with `labels: groups` are the groups, less the images that the base
+    model gets right."""
     images: Name
     """The set that natural groups are picked from."""
     stronger: Name | None = None
@@ -115,6 +125,9 @@ class BenchmarkConfig(Section):
     """Sets of labelled images in another style; each becomes a subset with one group a class."""
     style_groups: Positive = 20
     """Number of classes kept a style, the largest groups first."""
+    style_neighbours: Positive | None = None
+    """Images of the whole style, other classes included, on which `gr_style` of an edit is measured (evenly spaced); null
+    leaves it out."""
     max_edits: Positive | None = None
     """Edit samples a group (evenly spaced in the group); null edits with every image. All images of a group are neighbours."""
     max_images: Annotated[int, Field(ge=2)] | None = None
@@ -132,5 +145,9 @@ class LocalityConfig(Section):
     """Sets of labelled images."""
     gap: Fraction = 0.05
     """Largest difference of the two highest probabilities; the true label must have the highest."""
+    min_images: Positive = 20
+    """Fewer images near the boundary than this are an error."""
+    published: Name | None = None
+    """A set that is the locality set as it is, labels unused; `sources` then serve for tuning only."""
     max_images: Positive | None = None
     """Images kept, smallest difference first; null keeps all."""

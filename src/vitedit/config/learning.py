@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vitedit.config.section import Fraction, Lax, Name, Positive, Rate, Section, Unique
+from vitedit.config.section import File, Fraction, Lax, Name, Positive, Rate, Section, Unique
 
 
 class SitesConfig(Section):
@@ -73,6 +73,9 @@ class MetaTrainConfig(Section):
 
     pseudo: PseudoConfig
     """Pseudo-samples."""
+    checkpoint: File | None = None
+    """Hypernetwork to take over instead of training one: a state dict of the published class (.pth), what `vitedit
+    import-hypernet` wrote, or another run's; null trains. Of the values below only `heads` then counts, for a .pth."""
     iterations: Positive = 7000
     """Batches of pseudo-samples."""
     batch_size: Positive = 8

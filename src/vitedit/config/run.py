@@ -26,6 +26,9 @@ class Config(Section):
     """Name of the run; everything it makes lies under results/<run>/."""
     seed: int = 0
     """Seed of everything random."""
+    reference: bool = False
+    """Edit and measure as the published code does where it differs from the paper: a mask lacks the unit at its threshold (D1),
+    `gr` is `gr_ref` (D2), FT, FT-l1 and FT-l2 begin with a step of plain gradient descent (D17). `--reference` switches it on."""
     use_released: bool = True
     """Take the released checkpoints; false takes those that `snakemake models` made in this run."""
     classes: File | None = None
@@ -69,7 +72,7 @@ class Config(Section):
         named = [
             self.benchmark.images,
             *self.benchmark.styles,
-            *self.locality.sources,
+            *self.locality_images,
             self.meta_train.pseudo.images,
             self.statistics_images,
         ]
@@ -83,6 +86,13 @@ class Config(Section):
             raise ValueError(f"benchmark.styles: {', '.join(taken)} is the name of another subset")
         if self.benchmark.rule == "mad" and not stronger:
             raise ValueError("benchmark: the rule `mad` needs `stronger: MODEL`")
+        labels = self.images[self.benchmark.images].labels
+        if (self.benchmark.rule == "published") != (labels == "groups"):
+            raise ValueError(
+                "benchmark: the rule `published` and images with `labels: groups` belong together"
+            )
+        if self.locality.published in (self.benchmark.images, *self.benchmark.styles, *self.locality.sources):
+            raise ValueError("locality.published: the set serves for something else too")
         for method, editor in self.editors.items():
             _check_sparsity(method, editor)
             if editor.tune and len(editor.trials()) != self.tuning.trials:
@@ -96,6 +106,11 @@ class Config(Section):
     def subsets(self) -> list[str]:
         """Names of the benchmark's subsets: the natural one and the styles."""
         return ["natural", *self.benchmark.styles]
+
+    @property
+    def locality_images(self) -> list[str]:
+        """Sets that the locality set is taken from."""
+        return [*self.locality.sources, *([self.locality.published] if self.locality.published else [])]
 
     @property
     def statistics_images(self) -> str:

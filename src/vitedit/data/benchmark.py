@@ -72,11 +72,21 @@ def mistakes(
     )
 
 
+def published(
+    base: Float32[np.ndarray, "n C"], labels: Int64[np.ndarray, " n"], files: Sequence[str], what: str
+) -> pd.DataFrame:
+    """Candidates of a benchmark that comes in group folders: as `mistakes`, with the folder as the group (published code)."""
+    table = mistakes(base, labels, False, what)
+    return table.assign(key=[files[int(place)].split("/", 1)[0] for place in table.index])
+
+
 HELD_OUT = "tuning"
 """Subset of the groups on which hyper-parameters are chosen; no result is measured on it."""
 
 
-def largest_groups(candidates: pd.DataFrame, groups: int, min_size: int, held_out: int = 0) -> tuple[list[str], list[str]]:
+def largest_groups(
+    candidates: pd.DataFrame, groups: int, min_size: int, held_out: int = 0
+) -> tuple[list[str], list[str]]:
     """Names of the groups that are kept, the largest first and ties by name, and of the next largest, which are held out.
 
     Raises:

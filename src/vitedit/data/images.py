@@ -1,8 +1,7 @@
 """Image sets: named, sorted lists of images with or without labels, decoded on demand."""
 
-import csv
 import io
-from collections import Counter
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from vitedit.config import IMAGENET, ImagesConfig, TransformConfig
+from vitedit.data.arrays import read_flags
+from vitedit.data.labels import read_labels
 from vitedit.data.sources import Source, open_source, remedy
 from vitedit.errors import ConfigError, ImageError, UnknownNameError
 
@@ -58,26 +59,38 @@ class ImageSet:
 def open_images(name: str, config: ImagesConfig, classes: Sequence[str] | None = None) -> ImageSet:
     """Lists the images of a set, sorted by name, and their labels; decodes nothing.
 
-    With `classes` a class folder's index is the place of its name there (see `class_index`), otherwise its
-    place among the set's own sorted class folders.
-
     Raises:
-        ImageError: Nothing there, no images, an image without a label, a folder or row that fits nothing.
+        ImageError: Nothing there, no images, a mask that does not fit them, an image without a label, a label that fits
+            no class or several (see `read_labels`).
     """
     source = open_source(name, config)
     files = source.names()
     if not files:
         place = config.path / config.folder
         raise ImageError(f"images.{name}: no images in {place}. {remedy(config.path)}")
-    match config.labels:
-        case "none":
-            return ImageSet(name, tuple(files), None, source)
-        case "folder":
-            return ImageSet(name, tuple(files), _folder_labels(name, files, classes), source)
-        case "csv":
-            table = _table_labels(name, config, files)
-            listed = tuple(sorted(table))
-            return ImageSet(name, listed, np.array([table[file] for file in listed], np.int64), source)
+    labels = None if config.labels == "none" else read_labels(name, config, files, classes)
+    listed = sorted(_unmasked(name, config, files).intersection(files if labels is None else labels))
+    if not listed:
+        raise ImageError(f"images.{name}: `mask`, `rows` and `label_map` leave no image of {len(files)}.")
+    indices = None if labels is None else np.array([labels[file] for file in listed], np.int64)
+    return ImageSet(name, tuple(listed), indices, source)
+
+
+def _unmasked(name: str, config: ImagesConfig, files: Sequence[str]) -> set[str]:
+    """Files that the set's mask keeps; all without one."""
+    if config.mask is None:
+        return set(files)
+    try:
+        flags = read_flags(config.mask, config.mask_key)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"images.{name}: mask {config.mask}: {error}. {remedy(config.mask)}") from error
+    if len(flags) != len(files):
+        raise ImageError(
+            f"images.{name}: the mask {config.mask} has {len(flags)} entries for {len(files)} images, so it is unclear "
+            "which image each is about; the set is incomplete, or the mask that of another."
+        )
+    ordered = sorted(files, key=lambda file: (file.split("/", 1)[0], *posixpath.split(file)))
+    return {file for file, flag in zip(ordered, flags, strict=True) if flag}
 
 
 def read_classes(path: Path | None) -> list[str] | None:
@@ -102,16 +115,6 @@ def read_classes(path: Path | None) -> list[str] | None:
             f"classes: {path} has an empty line, so the indices of what follows are unclear; one name a line."
         )
     return names
-
-
-def class_index(classes: Sequence[str]) -> dict[str, int]:
-    """Index of every name a class folder may have: a whole line of the class file, or a line's first word.
-
-    The first word serves lists such as `n01440764 tench`. Names that fit several classes are left out.
-    """
-    lines, words = Counter(classes), Counter(line.split()[0] for line in classes)
-    index = {line.split()[0]: at for at, line in enumerate(classes) if words[line.split()[0]] == 1}
-    return index | {line: at for at, line in enumerate(classes) if lines[line] == 1}
 
 
 def read_files(
@@ -187,65 +190,6 @@ def _decode(content: bytes) -> Image.Image:
         if upright.mode.startswith("I"):  # convert() would clip 16 bits instead of scaling them
             grey = np.asarray(upright, np.float32) / SIXTEEN_TO_EIGHT_BITS
             upright = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+        if upright.mode == "P" and "transparency" in upright.info:
+            upright = upright.convert("RGBA")  # what Pillow warns to do first
         return upright.convert("RGB")
-
-
-def _folder_labels(name: str, files: list[str], classes: Sequence[str] | None) -> Int64[np.ndarray, " n"]:
-    loose = next((file for file in files if "/" not in file), None)
-    if loose is not None:
-        raise ImageError(
-            f"images.{name}: {loose} lies in no class folder; move it, or set `labels: none` or `csv`."
-        )
-    folders = [file.split("/", 1)[0] for file in files]
-    index = class_index(classes if classes is not None else sorted(set(folders)))
-    if classes is None:
-        index = {folder: at for at, folder in enumerate(sorted(set(folders)))}
-    unknown = sorted(set(folders) - set(index))
-    if unknown:
-        raise ImageError(
-            f"images.{name}: {len(unknown)} class folders fit no class or several, first '{unknown[0]}'. "
-            f"Classes are {', '.join(list(index)[:3])}, ...: correct the file `classes` or the folder's name."
-        )
-    return np.array([index[folder] for folder in folders], np.int64)
-
-
-def _table_labels(name: str, config: ImagesConfig, files: list[str]) -> dict[str, int]:
-    """Class index of every file in the set's table."""
-    assert config.csv is not None  # the configuration makes sure
-    existing, labels = set(files), dict[str, int]()
-    for line, row in enumerate(_rows(name, config), start=2):
-        place = f"images.{name}: {config.csv}, line {line}"
-        file, label = row[config.file_column], row[config.label_column]
-        if file not in existing:
-            raise ImageError(
-                f"{place}: no image '{file}' in {config.path / config.folder}. {remedy(config.path)}"
-            )
-        if file in labels:
-            raise ImageError(f"{place}: '{file}' is listed twice; keep one row.")
-        if not (label or "").isdecimal():
-            raise ImageError(
-                f"{place}: '{label}' in column `{config.label_column}` is no class index (0, 1, 2, ...)."
-            )
-        labels[file] = int(label)
-    if not labels:
-        raise ImageError(f"images.{name}: {config.csv} has no rows.")
-    return labels
-
-
-def _rows(name: str, config: ImagesConfig) -> list[dict[str, str]]:
-    """Rows of the set's table, columns checked."""
-    try:
-        with open(str(config.csv), newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows, columns = list(reader), list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ImageError(
-            f"images.{name}: the table {config.csv} cannot be read ({error}). {remedy(Path(str(config.csv)))}"
-        ) from error
-    missing = [column for column in (config.file_column, config.label_column) if column not in columns]
-    if missing:
-        raise ImageError(
-            f"images.{name}: {config.csv} has no column '{missing[0]}', only {', '.join(columns)}; "
-            "set `file_column` and `label_column`."
-        )
-    return rows

@@ -1,16 +1,20 @@
-"""Where the bytes of images come from: a folder or a zip file, both read in place."""
+"""Where the bytes of images come from: a folder, a zip or a tar file, all read in place."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from tarfile import TarError
 from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile, ZipFile
 
 from vitedit.config import ImagesConfig
+from vitedit.data.tar import Place, is_inside, read_index
 from vitedit.errors import ImageError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 
 
 @runtime_checkable
@@ -27,24 +31,30 @@ class Source(Protocol):
 
 
 def open_source(name: str, config: ImagesConfig) -> Source:
-    """The folder or zip file of the image set `name`.
+    """The folder, zip or tar file of the image set `name`.
 
     Raises:
         ImageError: Nothing at the path, a damaged archive, or one with a member that climbs out of it.
     """
+    path = config.path
     if not is_inside(config.folder):
+        raise ImageError(f"images.{name}.folder: '{config.folder}' leaves {path}; name a folder inside it.")
+    if path.is_dir():
+        return Folder(path / config.folder)
+    if path.name.lower().endswith(COMPRESSED) and path.exists():
         raise ImageError(
-            f"images.{name}.folder: '{config.folder}' leaves {config.path}; name a folder inside it."
+            f"images.{name}: {path} is compressed as a whole, so no image in it can be read without all before it. "
+            "Unpack it, or decompress it to a .tar file (gunzip, bunzip2, unxz)."
         )
-    if config.path.is_dir():
-        return Folder(config.path / config.folder)
     try:
-        return Archive(config.path, config.folder)
+        state = path.stat()
+        return _open_archive(path, config.folder, (state.st_mtime_ns, state.st_size))
     except FileNotFoundError:
-        raise ImageError(f"images.{name}: nothing at {config.path}. {remedy(config.path)}") from None
-    except (OSError, BadZipFile) as error:
+        raise ImageError(f"images.{name}: nothing at {path}. {remedy(path)}") from None
+    except (OSError, BadZipFile, TarError) as error:
+        kind = "tar" if _is_tar(path) else "zip"
         raise ImageError(
-            f"images.{name}: {config.path} is no readable folder or zip file ({error}). {remedy(config.path)}"
+            f"images.{name}: {path} is no readable folder or {kind} file ({error}). {remedy(path)}"
         ) from error
 
 
@@ -55,10 +65,14 @@ def remedy(path: Path) -> str:
     return "Put or link the images there, or change the configuration."
 
 
-def is_inside(name: str) -> bool:
-    """Whether a relative name stays below the folder it is taken from."""
-    path = PureWindowsPath(name)  # knows both separators and drive letters
-    return not path.anchor and ".." not in path.parts
+def _is_tar(path: Path) -> bool:
+    return path.suffix.lower() == ".tar"
+
+
+@lru_cache(maxsize=16)
+def _open_archive(path: Path, folder: str, state: tuple[int, int]) -> "ZipArchive | TarArchive":
+    """An archive as it is now (`state`: time of modification and size): its table of contents takes seconds to read."""
+    return TarArchive(path, folder) if _is_tar(path) else ZipArchive(path, folder)
 
 
 def _is_image(name: str) -> bool:
@@ -95,12 +109,16 @@ class Folder:
             yield from ((Path(folder) / name).relative_to(self.path).as_posix() for name in files)
 
 
-class Archive:
+def _prefix(folder: str) -> str:
+    """What the names of all members below a folder of an archive begin with."""
+    return f"{folder.strip('/')}/" if folder.strip("/") else ""
+
+
+class ZipArchive:
     """Images in a zip file. Threads may read at once; a forked process opens the file anew."""
 
     def __init__(self, path: Path, folder: str = "") -> None:
-        self.path = Path(path)
-        self.prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
+        self.path, self._prefix = Path(path), _prefix(folder)
         self._zip, self._owner = ZipFile(self.path), os.getpid()
         climbing = [name for name in self._zip.namelist() if not is_inside(name)]
         if climbing:
@@ -108,24 +126,48 @@ class Archive:
 
     def names(self) -> list[str]:
         """Names of all images below the folder, sorted."""
-        members = {
-            name.removeprefix(self.prefix) for name in self._zip.namelist() if name.startswith(self.prefix)
-        }
+        names = self._zip.namelist()
+        members = {name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)}
         return sorted(filter(_is_image, members))
 
     def read(self, name: str) -> bytes:
         """Content of one member."""
         try:
-            return self._archive().read(self.prefix + name)
-        except (
-            KeyError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:  # absent; encrypted; unknown compression
-            raise OSError(*error.args) from None
+            return self._archive().read(self._prefix + name)
+        except (KeyError, RuntimeError, NotImplementedError) as error:
+            raise OSError(*error.args) from None  # absent; encrypted; unknown compression
 
     def _archive(self) -> ZipFile:
         # Parent and child would share one file position, guarded by a lock of each.
         if self._owner != os.getpid():
             self._zip, self._owner = ZipFile(self.path), os.getpid()
         return self._zip
+
+
+class TarArchive:
+    """Images in an uncompressed tar file. Every read opens the file anew, so threads and forked processes share nothing."""
+
+    def __init__(self, path: Path, folder: str = "") -> None:
+        self.path = Path(path)
+        prefix = _prefix(folder)
+        self._places: dict[str, Place] = {
+            name.removeprefix(prefix): place
+            for name, place in read_index(self.path).items()
+            if name.startswith(prefix)
+        }
+
+    def names(self) -> list[str]:
+        """Names of all images below the folder, sorted."""
+        return sorted(filter(_is_image, self._places))
+
+    def read(self, name: str) -> bytes:
+        """Content of one member."""
+        if name not in self._places:
+            raise OSError("there is no such member in the archive")
+        place = self._places[name]
+        with self.path.open("rb") as file:
+            file.seek(place.offset)
+            content = file.read(place.size)
+        if len(content) < place.size:
+            raise OSError("the archive ends before this member does")
+        return content

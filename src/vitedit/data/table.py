@@ -1,0 +1,105 @@
+"""The table that says what the images of a set show: one row a file."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from unicodedata import normalize
+
+from vitedit.config import ImagesConfig
+from vitedit.data.sources import remedy
+from vitedit.errors import ImageError
+
+SHOWN = 12
+
+
+class Tag(NamedTuple):
+    """What a set calls the class of one file, and in which line of its table (0 without one)."""
+
+    label: str
+    line: int
+
+
+def read_tags(name: str, config: ImagesConfig, files: Sequence[str]) -> dict[str, Tag]:
+    """The label of every file in those rows of the set's table that `rows` and `except_rows` leave.
+
+    Raises:
+        ImageError: No table, column or row as configured, a file that is not there or is listed twice.
+    """
+    assert config.csv is not None  # the configuration makes sure
+    rows, tags = _rows(name, config), dict[str, Tag]()
+    if unknown := _instead(
+        rows, config.except_rows, "except_rows"
+    ):  # a misspelt value would leave nothing out
+        raise ImageError(f"images.{name}: {config.csv} has no rows{unknown}.")
+    composed = {normalize("NFC", file): file for file in files} | {file: file for file in files}
+    for line, row in enumerate(rows, start=2):
+        if not _chosen(row, config):
+            continue
+        place, given = f"images.{name}: {config.csv}, line {line}", row[config.file_column] or ""
+        # a Mac writes é as e and an accent
+        file = composed.get(given) or composed.get(normalize("NFC", given))
+        if file is None:
+            raise ImageError(
+                f"{place}: no image '{given}' in {config.path / config.folder}. {remedy(config.path)}"
+            )
+        if file in tags:
+            raise ImageError(f"{place}: '{given}' is listed twice; keep one row.")
+        tags[file] = Tag(row[config.label_column] or "", line)
+    if not tags:
+        raise ImageError(f"images.{name}: {config.csv} has no rows{_none(rows, config)}.")
+    return tags
+
+
+def _chosen(row: Mapping[str, str], config: ImagesConfig) -> bool:
+    """Whether a row has all values of `rows` and none of `except_rows`."""
+    wanted = all(_equals(row[column], value) for column, value in config.rows.items())
+    return wanted and not any(_equals(row[column], value) for column, value in config.except_rows.items())
+
+
+def _equals(text: str | None, value: str | int | float) -> bool:
+    """Whether a cell holds a value; numbers are equal however they are written."""
+    if isinstance(value, str):
+        return text == value
+    try:
+        return float(text or "") == value
+    except ValueError:
+        return False
+
+
+def _none(rows: Sequence[Mapping[str, str]], config: ImagesConfig) -> str:
+    """Why no row is left."""
+    wanted = ", ".join(f"{column} = {value}" for column, value in config.rows.items())
+    together = f" with {wanted} together (`rows`)" if rows and wanted else ""
+    return _instead(rows, config.rows, "rows") or together
+
+
+def _instead(rows: Sequence[Mapping[str, str]], asked: Mapping[str, str | int | float], key: str) -> str:
+    """Which values there are in place of one that no row has; empty if each occurs somewhere."""
+    wanted = ", ".join(f"{column} = {value}" for column, value in asked.items())
+    for column, value in asked.items():
+        there = sorted({str(row[column]) for row in rows})
+        if rows and not any(_equals(text, value) for text in there):
+            more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
+            return f" with {wanted} (`{key}`); values of {column}: {', '.join(there[:SHOWN])}{more}"
+    return ""
+
+
+def _rows(name: str, config: ImagesConfig) -> list[dict[str, str]]:
+    """All rows, columns checked."""
+    try:
+        with open(str(config.csv), newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), list(reader.fieldnames or [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(
+            f"images.{name}: the table {config.csv} cannot be read ({error}). {remedy(Path(str(config.csv)))}"
+        ) from error
+    needed = (config.file_column, config.label_column, *config.rows, *config.except_rows)
+    missing = [column for column in needed if column not in columns]
+    if missing:
+        raise ImageError(
+            f"images.{name}: {config.csv} has no column '{missing[0]}', only {', '.join(columns)}; "
+            "set `file_column`, `label_column`, `rows` and `except_rows`."
+        )
+    return rows
