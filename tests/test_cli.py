@@ -88,6 +88,27 @@ def test_flags_are_the_keyword_names_with_their_types(stage):
     assert stage["device"] == torch.device("cpu") and stage["threads"] == 3
 
 
+def test_reference_switches_the_published_procedure_on(stage):
+    words = ["edit-groups", "--config", CONFIG, "--backbone", "base", "--log-table", "b", "--device", "cpu"]
+    for more, expected in (["--reference"], True), ([], False):
+        assert cli.main([*words, *more]) == 0 and stage["config"].reference is expected
+    assert cli.main(["check", "--config", CONFIG, "--reference"]) == 0
+
+
+def test_what_stands_before_the_star_is_an_argument(monkeypatch, capsys):
+    got = []
+
+    def page(config: object, file: Path, *, output: Path) -> None:
+        got.append((file, output))
+
+    monkeypatch.setattr(cli, "stage_function", lambda name: page)
+    assert cli.main(["page", "a b.pth", "--config", CONFIG, "--output", "x"]) == 0
+    assert got == [(Path("a b.pth"), Path("x"))]
+    with pytest.raises(SystemExit):
+        cli.main(["page", "--config", CONFIG, "--output", "x"])
+    assert "FILE" in capsys.readouterr().err
+
+
 def test_artifacts_of_one_call_do_not_reach_the_next(stage):
     words = ["edit-groups", "--config", CONFIG, "--backbone", "base", "--log-table", "b", "--device", "cpu"]
     cli.main([*words, "--artifact", "hypernet=h"])

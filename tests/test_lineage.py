@@ -46,6 +46,15 @@ def test_a_changed_section_affects_its_stage_and_those_after_it(section, values,
     assert affected(changed(section, **values)) == stages
 
 
+def test_editing_as_the_published_code_does_affects_the_edits_alone():
+    assert affected(CONFIG.model_copy(update={"reference": True})) == ["tune", "edit_groups"]
+
+
+def test_another_hypernetwork_affects_what_a_training_would():
+    taken = changed("meta_train", checkpoint=Path("h.pth"))
+    assert affected(taken) == ["meta_train", "tune", "edit_groups", "specificity"]
+
+
 def test_a_method_without_the_hypernetwork_does_not_depend_on_its_training():
     assert affected(changed("meta_train", iterations=5), method="ft") == ["meta_train", "specificity"]
 

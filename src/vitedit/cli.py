@@ -1,6 +1,7 @@
 """Command line: one subcommand a stage, named as its rule, plus `check`, `schema` and `timings`.
 
-A stage's flags are the keyword names of its function. They carry paths and names only; choices live in the configuration.
+A stage's flags are the keyword-only names of its function, its arguments those before the `*`. They carry paths and names
+only; choices live in the configuration, but for `--reference`.
 Exit codes: 0 done, 2 a mistake that the message explains, 1 anything else (with a traceback).
 """
 
@@ -27,6 +28,7 @@ from vitedit.timings import as_text, read_timings
 log = logging.getLogger(__name__)
 
 STAGES = {
+    "fetch": "downloads the data sets that a run needs, and says what to bring by hand",
     "render-images": "renders every image set of the embedded world",
     "pretrain": "trains one model of the embedded world",
     "measure-world": "measures the embedded world's models on fresh images",
@@ -34,6 +36,7 @@ STAGES = {
     "build-locality": "finds images that a backbone only just gets right",
     "search-layers": "searches the run of layers where edits generalize and stay local",
     "meta-train": "meta-trains the hypernetwork that says where to edit",
+    "import-hypernet": "turns a hypernetwork of the published code into one of ours",
     "collect-statistics": "collects T-Patcher's memory and ROME's key covariance from pre-training images",
     "train-editor": "meta-trains a network that predicts the edit itself (KE, MEND)",
     "tune": "tries a method's hyper-parameters on held-out groups",
@@ -84,7 +87,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     schema.set_defaults(run=lambda arguments: sys.stdout.write(schema_text()))
     check = commands.add_parser("check", help="checks a configuration, every method's settings included")
     _add_config(check)
-    check.set_defaults(run=lambda arguments: _check(load(*arguments["config"])))
+    check.set_defaults(run=lambda arguments: _check(_config(arguments)))
     timings = commands.add_parser("timings", help="prints how long each stage of a run took")
     timings.add_argument("folder", type=Path, help="results/<run>/timings")
     timings.set_defaults(run=lambda arguments: print(as_text(read_timings(arguments["folder"]))))
@@ -114,13 +117,19 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
         "--threads", type=int, default=1, metavar="N", help="CPU threads of one operation (default: 1)"
     )
     for parameter in inspect.signature(stage, eval_str=True).parameters.values():
-        if parameter.name not in ("config", "device"):
+        if parameter.name in ("config", "device"):
+            continue
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             _add_flag(command, parameter)
+        else:
+            command.add_argument(
+                parameter.name, type=_single(parameter.annotation), metavar=parameter.name.upper()
+            )
     command.set_defaults(run=lambda arguments: _run(stage, arguments))
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:
-    """The flag that names the configuration."""
+    """The flags that say which configuration counts."""
     command.add_argument(
         "--config",
         type=Path,
@@ -129,15 +138,28 @@ def _add_config(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="laid over each other, left to right",
     )
+    command.add_argument(
+        "--reference",
+        action="store_true",
+        help="as `reference: true`: edit and measure as the published code does",
+    )
+
+
+def _config(arguments: dict[str, Any]) -> Config:
+    """The configuration that the flags of `_add_config` name; takes them out of the arguments."""
+    config, reference = load(*arguments.pop("config")), arguments.pop("reference")
+    return config.model_copy(update={"reference": True}) if reference else config
 
 
 def _add_flag(command: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
-    """One flag: text, a path, or NAME=PATH as often as needed."""
+    """One flag: text, a path, several names, or NAME=PATH as often as needed."""
     flag, kind = f"--{parameter.name.replace('_', '-')}", parameter.annotation
     required = parameter.default is inspect.Parameter.empty
     default = None if required else parameter.default
     if get_origin(kind) in (dict, Mapping):
         command.add_argument(flag, action=_Named, default={}, metavar="NAME=PATH", help="repeatable")
+    elif get_origin(kind) is Sequence:
+        command.add_argument(flag, nargs="+", default=default, required=required, metavar="NAME")
     else:
         command.add_argument(
             flag,
@@ -167,7 +189,7 @@ class _Named(argparse.Action):
 
 def _run(stage: Stage, arguments: dict[str, Any]) -> None:
     """Checks the configuration, settles device and threads, and runs the stage."""
-    config = load(*arguments.pop("config"))
+    config = _config(arguments)
     asked, threads = arguments.pop("device"), arguments.pop("threads")
     with ExitStack() as held:
         if "device" in inspect.signature(stage).parameters:

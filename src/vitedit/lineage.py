@@ -20,12 +20,14 @@ from vitedit.errors import ConfigError, UnknownNameError
 PACKAGE = Path(__file__).parent
 
 UPSTREAM: dict[str, tuple[str, ...]] = {
+    "fetch": (),
     "render_images": (),
     "pretrain": (),
     "measure_world": (),
     "build_benchmark": (),
     "build_locality": (),
     "search_layers": ("build_benchmark", "build_locality"),
+    "import_hypernet": (),
     "meta_train": ("search_layers",),
     "collect_statistics": ("build_benchmark", "build_locality"),
     "train_editor": ("build_benchmark", "build_locality"),
@@ -114,7 +116,7 @@ def _chain(config: Config, stage: str, method: str) -> list[tuple[str, str]]:
 
 def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> dict[str, Any]:
     """The parts that a stage reads itself, as plain JSON values."""
-    benchmark, locality, meta = config.benchmark, config.locality, config.meta_train
+    benchmark, meta = config.benchmark, config.meta_train
     match stage:
         case "pretrain":
             return _models(config, [model], pretrain=True) | {"seed": config.seed}
@@ -132,7 +134,7 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
         case "build_locality":
             return (
                 _models(config, [backbone])
-                | _images(config, locality.sources)
+                | _images(config, config.locality_images)
                 | _plain(config, "locality", "classes")
             )
         case "search_layers":
@@ -148,9 +150,9 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
                 | {f"train_editor.{method}": getattr(config.train_editor, method).model_dump(mode="json")}
             )
         case "tune" | "edit_groups":
-            return _plain(config, "descent") | _methods(config, stage, method) if method else {}
+            return _plain(config, "descent", "reference") | _methods(config, stage, method) if method else {}
         case "specificity":
-            return _plain(config, "specificity")
+            return _plain(config, "specificity", "reference")
         case _:
             return {}
 

@@ -61,3 +61,10 @@ def test_a_wrong_section_is_refused_before_any_work(name, section, error, messag
 def test_a_method_is_built_from_its_section_and_the_runs():
     editor = editors.build("random_mask", {"sparsity": 0.5, "learning_rate": 1e-3}, CONFIG, {})
     assert (editor.sparsity, editor.seed, editor.descent) == (0.5, CONFIG.seed, CONFIG.descent)
+    assert not editor.reference
+    published = CONFIG.model_copy(update={"reference": True})
+    for method in ("random_mask", "ft"):
+        assert editors.build(method, CONFIG.editors[method].middle(), published, {}).reference
+    assert editors.build("spt", CONFIG.editors["spt"].middle(), published, {}), (
+        "the others know no such switch"
+    )

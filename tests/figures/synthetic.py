@@ -103,6 +103,7 @@ def _edits(
         sr=right,
         gr=gr.clip(0, 1),
         gr_ref=0.95 * gr.clip(0, 1),
+        gr_style=np.where(every["subset"] == "natural", np.nan, 0.1 * gr.clip(0, 1)),
         lr=lr.clip(0, 1),
         steps=np.round(method.steps * (1 + at)),
         seconds=method.seconds * (1 + at),

@@ -186,6 +186,11 @@ def test_main_figure_and_its_companion_share_the_backbones(
     assert titles == ["natural images (4 groups)", "stage light (2 groups)", "all groups (6 groups)"]
 
 
+def test_a_run_with_an_imported_hypernetwork_says_so(tables: Tables) -> None:
+    none = tables["training"].iloc[:0]
+    assert "hypernetwork of this run was imported (meta_train.checkpoint)" in texts(figH_training(none))
+
+
 def test_a_run_without_trained_editors_says_so(tables: Tables) -> None:
     none = tables["editor_training"].iloc[:0]
     assert "No method in this run edits with a trained network" in texts(figI_editor_training(none))

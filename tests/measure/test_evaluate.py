@@ -27,6 +27,9 @@ def test_rates_equal_those_of_whole_models_with_the_edited_weights(split, sample
         assert rows["gr"][i] == pytest.approx((right.sum().item() - int(right[i])) / 5)
         assert rows["gr_ref"][i] == pytest.approx((right.sum().item() - 1) / 6)
         assert rows["lr"][i] == pytest.approx(kept.float().mean().item())
+    published = measure(split, edits, group, own, near, reference=True)
+    assert published["gr"].equals(rows["gr_ref"]) and not published["gr"].equals(rows["gr"])
+    pd.testing.assert_frame_equal(published.drop(columns="gr"), rows.drop(columns="gr"))
     assert rows["sr"].nunique() + rows["lr"].nunique() > 2, (
         "rates must differ for this test to mean something"
     )

@@ -147,7 +147,16 @@ def write_run(config: Config) -> None:
         gr=[0.5, 1.0, np.nan],
     )
     edits = edits.assign(
-        gr_ref=0.4, lr=0.9, steps=9, loss=0.0, seconds=1.0, fraction=0.2, norm=1.0, seed=0, status="converged"
+        gr_ref=0.4,
+        gr_style=np.nan,
+        lr=0.9,
+        steps=9,
+        loss=0.0,
+        seconds=1.0,
+        fraction=0.2,
+        norm=1.0,
+        seed=0,
+        status="converged",
     )
     save_table(folder / "edits" / "ft.parquet", edits, made("edit_groups", "ft"))
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from vitedit.measure.metrics import generalization, generalization_reference, locality
+from vitedit.measure.metrics import generalization, generalization_reference, generalization_style, locality
 
 # Two edits on a group of four images; the first was made from image 1, the second from image 0.
 RIGHT = np.array([[True, True, False, False], [False, True, True, True]])
@@ -15,6 +15,13 @@ def test_generalization_leaves_the_edit_sample_out():
 def test_the_published_formula_subtracts_a_hit_even_if_the_edit_failed():
     np.testing.assert_allclose(generalization_reference(RIGHT), [(2 - 1) / 4, (3 - 1) / 4])
     np.testing.assert_allclose(generalization_reference(np.array([[False, False]])), [-1 / 2])
+
+
+def test_the_whole_style_counts_every_class_but_not_the_edit_sample():
+    own = np.array(
+        [[False, True, False, False], [False, False, False, False]]
+    )  # the second sample is not among them
+    np.testing.assert_allclose(generalization_style(RIGHT, own), [1 / 3, 3 / 4])
 
 
 def test_a_group_of_one_has_no_generalization():

@@ -31,7 +31,7 @@ def rows(*entries: tuple, **common: object) -> pd.DataFrame:
             "value": value,
             "subset": subset,
         }
-        table.append(fixed | place | {"group": group, "gr": gr, "gr_ref": gr, "lr": lr})
+        table.append(fixed | place | {"group": group, "gr": gr, "gr_ref": gr, "gr_style": gr / 4, "lr": lr})
     return pd.DataFrame(table).astype({"value": float})
 
 
@@ -64,6 +64,7 @@ def test_columns_are_those_that_readers_expect() -> None:
             "sr",
             "gr",
             "gr_ref",
+            "gr_style",
             "lr",
             "sr_low",
             "gr_low",

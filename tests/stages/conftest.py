@@ -32,7 +32,7 @@ CONFIG = {
         "max_edits": 3,
         "held_out_groups": 2,
     },
-    "locality": {"sources": ["world"], "gap": 0.6645},
+    "locality": {"sources": ["world"], "gap": 0.6645, "min_images": 1},
     "descent": {"max_steps": 8, "stop_loss": 0.05},
     "search": {"learning_rate": 3e-3, "run_length": 2, "max_edits": 2, "bootstrap": 50},
     "meta_train": {
@@ -151,15 +151,21 @@ def world(tmp_path, vit, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory, vit):
-    """A world on which all stages have run once, the current folder of the module."""
-    folder = tmp_path_factory.mktemp("chain")
+def shared_world(tmp_path_factory, vit):
+    """A fresh world, the current folder of the module."""
+    folder = tmp_path_factory.mktemp("world")
     write_world(folder, vit)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        world = World(folder)
-        for stage in ("build-benchmark", "build-locality", "search-layers", "meta-train", "specificity"):
-            assert world.run(stage) == 0
-        for method in CONFIG["editors"]:
-            assert world.edit(method, world.results / "edits" / f"{method}.parquet") == 0
-        yield world
+        yield World(folder)
+
+
+@pytest.fixture(scope="module")
+def chain(shared_world):
+    """A world on which all stages have run once, the current folder of the module."""
+    for stage in ("build-benchmark", "build-locality", "search-layers", "meta-train", "specificity"):
+        assert shared_world.run(stage) == 0
+    for method in CONFIG["editors"]:
+        output = shared_world.results / "edits" / f"{method}.parquet"
+        assert shared_world.edit(method, output) == 0
+    return shared_world

@@ -11,6 +11,7 @@ from snakemake.logging import logger
 
 from vitedit import lineage
 from vitedit.config_files import parse as parse_config  # Snakemake has a `parse` of its own
+from vitedit.data import catalogue
 from vitedit.errors import ConfigError
 from vitedit.figures import FIGURES, TABLES
 
@@ -48,12 +49,12 @@ STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 _groups, _boundary = [
     CONFIG.benchmark.images,
     *CONFIG.benchmark.styles,
-], CONFIG.locality.sources
+], CONFIG.locality_images
 IMAGE_SETS = {
     "build_benchmark": _groups,
     "build_locality": _boundary,
     "search_layers": [*_groups, *_boundary],
-    "meta_train": [CONFIG.meta_train.pseudo.images],
+    "meta_train": [] if CONFIG.meta_train.checkpoint else [CONFIG.meta_train.pseudo.images],
     "collect_statistics": [CONFIG.statistics_images],
     "train_editor": [CONFIG.meta_train.pseudo.images],
     "tune": [*_groups, *_boundary],
@@ -92,11 +93,9 @@ def write_effective_config():
 def files_given(stage, backbone):
     """Paths from outside the run that a stage reads: released weights, image sets, tables of labels, names of classes."""
     models = [backbone, *(STRONGER if stage == "build_benchmark" else [])] if backbone else []
-    sets = [CONFIG.images[name] for name in dict.fromkeys(IMAGE_SETS[stage])]
-    files = [CONFIG.checkpoint(name) for name in models]
-    files += [file for images in sets for file in (images.path, images.csv)]
-    files = [file for file in [*files, CONFIG.classes_file] if file and not file.is_relative_to(RESULTS)]
-    return list(dict.fromkeys(map(str, files)))
+    files = catalogue.files_of(CONFIG, models, dict.fromkeys(IMAGE_SETS[stage]))
+    imported = CONFIG.meta_train.checkpoint if stage == "meta_train" else None
+    return list(map(str, [*files, *([imported] if imported else [])]))
 
 
 def given(stage):
@@ -105,23 +104,22 @@ def given(stage):
     def of(wildcards):
         files = files_given(stage, wildcards.get("backbone"))
         if missing := [file for file in files if not os.path.exists(file)]:
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise WorkflowError(f"Missing: {', '.join(missing[:3])}{more}.\n{remedy(missing)}")
+            raise WorkflowError(remedy([Path(file) for file in missing]))
         return files
 
     return of
 
 
 def remedy(missing):
-    """How to get missing files."""
-    if any(file.startswith("data/") for file in missing):
-        return "Files below data/ are released with the project: run `dvc pull` (docs/dvc.md)."
-    if any(file.startswith("photos") for file in missing):
-        return (
-            "Put or link your photographs at photos/: photos/photos.csv with the columns file (relative to photos/) and "
-            "imagenet_index (0-999), and the weights at the place that config/photos.yaml names (docs/own-photos.md)."
-        )
-    return "These are yours to bring; the configuration says where they are expected."
+    """What is missing and how to get it; where a data set of the catalogue is missing, for the whole run at once."""
+    sets = catalogue.with_weights(CONFIG, catalogue.read_catalogue())
+    if any(catalogue.owner_of(file, sets) for file in missing):
+        missing = catalogue.absent(catalogue.needed(CONFIG), sets)
+    files = [os.path.relpath(file) for file in workflow.configfiles if str(file) != "config/config.yaml"]
+    command = " ".join(["snakemake fetch", *(["--configfile", *files] if files else [])])
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    listed = ", ".join(map(str, missing[:3]))
+    return f"Missing: {listed}{more}.\n{catalogue.message(missing, sets, command)}"
 
 
 def data_version(stage):

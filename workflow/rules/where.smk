@@ -37,7 +37,7 @@ rule search_layers:
 
 
 rule meta_train:
-    """Meta-trains the hypernetwork; goes on where an interrupted training stopped."""
+    """Meta-trains the hypernetwork, going on where an interrupted training stopped; or takes `meta_train.checkpoint` over."""
     input:
         given=ancient(given("meta_train")),
         weights=weights("meta_train"),
@@ -66,7 +66,7 @@ rule meta_train:
         code=lineage.code("meta_train"),
         data=data_version("meta_train"),
     message:
-        "Meta-training the hypernetwork of {wildcards.backbone}"
+        f"{'Taking over' if CONFIG.meta_train.checkpoint else 'Meta-training'} the hypernetwork of {{wildcards.backbone}}"
     shell:
         "vitedit meta-train --config {params.config} --threads 2 --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice}"

@@ -28,7 +28,7 @@ EDITORS = {
 }
 """Method -> its class in `vitedit.editors.<method>`, imported when it is asked for."""
 
-SHARED = ("descent", "seed")
+SHARED = ("descent", "seed", "reference")
 """Fields that come from the run's configuration, not from the method's own section."""
 
 

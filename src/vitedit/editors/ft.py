@@ -18,7 +18,9 @@ class FineTune(Editor):
     descent: DescentConfig
     learning_rate: Rate
     """Step size of RMSprop."""
+    reference: bool = False
+    """Begin as the published code does (deviation D17)."""
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Descends on all weights of the sites."""
-        return fine_tune(split, samples, self.descent, self.learning_rate)
+        return fine_tune(split, samples, self.descent, self.learning_rate, sgd_first=self.reference)

@@ -30,6 +30,8 @@ class FineTuneL1(Editor):
     """lambda."""
     proximal: bool = False
     """Proximal step instead of the subgradient."""
+    reference: bool = False
+    """Begin as the published code does (deviation D17)."""
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Descends on all weights of the sites."""
@@ -47,4 +49,6 @@ class FineTuneL1(Editor):
             objective = Objective(
                 split.call, penalty=lambda values, _: weight * absolute_change(values, base)
             )
-        return fine_tune(split, samples, self.descent, self.learning_rate, objective=objective)
+        return fine_tune(
+            split, samples, self.descent, self.learning_rate, objective=objective, sgd_first=self.reference
+        )

@@ -24,6 +24,8 @@ class FineTuneL2(Editor):
     """Step size of RMSprop."""
     penalty_weight: Annotated[float, Field(ge=0)]
     """lambda."""
+    reference: bool = False
+    """Begin as the published code does (deviation D17)."""
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Descends on all weights of the sites."""
@@ -31,4 +33,6 @@ class FineTuneL2(Editor):
         objective = Objective(
             split.call, penalty=lambda values, _: self.penalty_weight * squared_change(values, base)
         )
-        return fine_tune(split, samples, self.descent, self.learning_rate, objective=objective)
+        return fine_tune(
+            split, samples, self.descent, self.learning_rate, objective=objective, sgd_first=self.reference
+        )

@@ -7,8 +7,9 @@ from vitedit.config import DescentConfig, Rate, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
-from vitedit.where.hypernet import Hypernet, score_units
-from vitedit.where.masks import binarise, edit_under
+from vitedit.where.hypernet import Hypernet
+from vitedit.where.masks import edit_under
+from vitedit.where.published import mask_units
 
 
 @final
@@ -25,8 +26,10 @@ class HypernetMask(Editor):
     """Share of hidden units that stay frozen."""
     hypernet: Hypernet
     """Meta-trained for the same backbone and sites."""
+    reference: bool = False
+    """Threshold the masks as the published code does (deviations D1 and D12)."""
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Predicts masks and descends under them."""
-        scores = score_units(self.hypernet, split, samples.images)
-        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent, self.learning_rate)
+        masks = mask_units(self.hypernet, split, samples.images, self.sparsity, self.reference)
+        return edit_under(split, samples, masks, self.descent, self.learning_rate)

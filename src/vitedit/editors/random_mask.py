@@ -25,9 +25,12 @@ class RandomMask(Editor):
     """Share of hidden units that stay frozen."""
     seed: int = 0
     """Seed of the masks."""
+    reference: bool = False
+    """Threshold the masks as the published code does, so that they have as many ones as the learned (deviation D1)."""
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Draws masks and descends under them."""
         rngs = [torch_rng(self.seed, "random_mask", key) for key in samples.keys]
         scores = torch.stack([torch.rand(units(split), generator=rng) for rng in rngs])
-        return edit_under(split, samples, binarise(scores, self.sparsity), self.descent, self.learning_rate)
+        masks = binarise(scores, self.sparsity, strict=self.reference)
+        return edit_under(split, samples, masks, self.descent, self.learning_rate)

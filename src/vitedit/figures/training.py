@@ -21,6 +21,11 @@ from vitedit.figures.style import (
     percent_axis,
 )
 
+IMPORTED = (
+    "The hypernetwork of this run was imported (meta_train.checkpoint), so there is no training to show."
+)
+"""What stands in the place of Fig. H and its words in a run that trains no hypernetwork."""
+
 _SERIES = {
     "sparsity_searched": ("searched masks", ORANGE),
     "sparsity_predicted": ("hypernetwork's masks", BLUE),
@@ -39,9 +44,11 @@ def figH_training(training: pd.DataFrame) -> Figure:
     """Mask sparsity, outer divergence and regression loss over the iterations; a row of panels a backbone.
 
     Args:
-        training: Table `training`.
+        training: Table `training`; without rows where the run took its hypernetworks over (`meta_train.checkpoint`).
     """
-    backbones = list(dict.fromkeys(training["backbone"])) or [""]
+    backbones = list(dict.fromkeys(training["backbone"]))
+    if not backbones:
+        return notice(IMPORTED)
     figure, axes = grid(3 * len(backbones), 3, 3.3, 3.0)
     for at, backbone in enumerate(backbones):
         sparsity, divergence, loss = axes[3 * at : 3 * at + 3]

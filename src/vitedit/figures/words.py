@@ -86,6 +86,7 @@ def curves_table(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
         "setting": table["setting"].str.replace("=", " "),
         **{name.upper(): _rates(table, name) for name in ("sr", "gr", "lr")},
         "GRr": (100 * table["gr_ref"]).map("{:.1f} %".format),
+        "GRs": (100 * table["gr_style"]).map("{:.1f} %".format),
         "updates": table["steps"].map("{:.0f}".format),
         "time": table["seconds"].map("{:.3g} s".format),
         "weights": (100 * table["fraction"]).map("{:.2f} %".format),
@@ -98,6 +99,8 @@ def curves_table(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
         "LR": "LR",
         "GRr": "GR (published formula)",
     }
+    if table["gr_style"].notna().any():
+        named["GRs"] = "GR (whole style)"
     named |= {"updates": "Updates", "time": "Time an edit", "weights": "Weights changed"}
     return _with_backbone(table.drop(columns=[n for n in made if n in table]).assign(**made), named)
 

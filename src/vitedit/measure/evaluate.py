@@ -30,7 +30,13 @@ class Reference:
 
 
 def measure(
-    split: Split, edits: Edits, group: Reference, own: Int[np.ndarray, "edits"], near: Reference
+    split: Split,
+    edits: Edits,
+    group: Reference,
+    own: Int[np.ndarray, "edits"],
+    near: Reference,
+    *,
+    reference: bool = False,
 ) -> pd.DataFrame:
     """Success, generalization and locality of edits of one group, and what they cost.
 
@@ -40,6 +46,7 @@ def measure(
         group: All images of the group.
         own: Position of each edit's own sample in the group.
         near: The locality set.
+        reference: Let gr be the published code's, which gr_ref always is (deviation D2).
 
     Returns:
         One row an edit: sr, gr, gr_ref, lr, steps, loss, fraction, norm, status.
@@ -47,11 +54,12 @@ def measure(
     after = split.predict_many(group.tokens, edits.changed).cpu().numpy()
     right = after == edits.labels.cpu().numpy()[:, None]
     converged = edits.converged.cpu().numpy()
+    published = generalization_reference(right)
     return pd.DataFrame(
         {
             "sr": right[np.arange(len(own)), own],
-            "gr": generalization(right, own),
-            "gr_ref": generalization_reference(right),
+            "gr": published if reference else generalization(right, own),
+            "gr_ref": published,
             "lr": locality(split.predict_many(near.tokens, edits.changed).cpu().numpy(), near.before),
             "steps": edits.steps.cpu().numpy(),
             "loss": edits.losses.cpu().numpy(),

@@ -28,6 +28,18 @@ def generalization_reference(right: Bool[np.ndarray, "edits images"]) -> Float[n
     return (right.sum(1) - 1) / right.shape[1]
 
 
+def generalization_style(
+    right: Bool[np.ndarray, "edits images"], own: Bool[np.ndarray, "edits images"]
+) -> Float[np.ndarray, "edits"]:
+    """GR with the whole style as neighbours: share of its images, of any class, that the edited model gets right.
+
+    Args:
+        right: Whether the edited model predicts the image's own label.
+        own: Whether the image is the edit's own sample, which does not count.
+    """
+    return (right & ~own).sum(1) / (~own).sum(1)
+
+
 def locality(
     after: Int[np.ndarray, "edits images"], before: Int[np.ndarray, "images"]
 ) -> Float[np.ndarray, "edits"]:

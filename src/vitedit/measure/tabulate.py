@@ -16,7 +16,7 @@ from vitedit.where.search import pareto_front
 RATES = ("sr", "gr", "lr")
 SETTING = ["backbone", "method", "setting", "knob", "value", "subset"]
 PARTS = {"mlp": "FFN", "attn": "MSA"}
-COSTS = ("gr_ref", "steps", "converged", "seconds", "fraction")
+COSTS = ("gr_ref", "gr_style", "steps", "converged", "seconds", "fraction")
 LEVELS = (0.025, 0.975)
 
 Row = dict[str, Any]
@@ -62,7 +62,15 @@ def curves(edits: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
             row |= _rate(name, groups[name], resamples, seed)
         row |= {name: groups[name].mean() for name in COSTS}
         rows.append(row | {"groups": len(groups), "edits": int(groups["edits"].sum())})
-    order = [*SETTING, "sr", "gr", "gr_ref", "lr", *(f"{n}_{e}" for e in ("low", "high") for n in RATES)]
+    order = [
+        *SETTING,
+        "sr",
+        "gr",
+        "gr_ref",
+        "gr_style",
+        "lr",
+        *(f"{n}_{e}" for e in ("low", "high") for n in RATES),
+    ]
     return pd.DataFrame(
         rows, columns=[*order, "groups", "edits", "steps", "converged", "seconds", "fraction"]
     )

@@ -9,7 +9,7 @@ import torch
 
 from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config
-from vitedit.data.benchmark import HELD_OUT, disagreements, largest_groups, manifest, mistakes
+from vitedit.data.benchmark import HELD_OUT, disagreements, largest_groups, manifest, mistakes, published
 from vitedit.data.duplicates import repeats
 from vitedit.data.images import ImageSet, open_images, read_classes
 from vitedit.data.predictions import labels_of, predict
@@ -49,18 +49,22 @@ def _natural(config: Config, backbone: str, device: torch.device) -> pd.DataFram
     settings = config.benchmark
     images = open_images(settings.images, config.images[settings.images], read_classes(config.classes))
     base = _probabilities(config, backbone, images, device)
-    if settings.rule == "mad":
-        stronger = _probabilities(config, str(settings.stronger), images, device)
-        if stronger.shape != base.shape:
-            raise ConfigError(
-                f"benchmark: {backbone} has {base.shape[1]} classes, {settings.stronger} "
-                f"{stronger.shape[1]}; they must be the same."
-            )
-        classes = stronger.argmax(axis=1)
-        candidates = disagreements(base, stronger, settings.min_confidence)
-    else:
-        classes = labels_of(images, base.shape[1])
-        candidates = mistakes(base, classes, settings.same_prediction, images.name)
+    match settings.rule:
+        case "mad":
+            stronger = _probabilities(config, str(settings.stronger), images, device)
+            if stronger.shape != base.shape:
+                raise ConfigError(
+                    f"benchmark: {backbone} has {base.shape[1]} classes, {settings.stronger} "
+                    f"{stronger.shape[1]}; they must be the same."
+                )
+            classes = stronger.argmax(axis=1)
+            candidates = disagreements(base, stronger, settings.min_confidence)
+        case "errors":
+            classes = labels_of(images, base.shape[1])
+            candidates = mistakes(base, classes, settings.same_prediction, images.name)
+        case "published":
+            classes = labels_of(images, base.shape[1])
+            candidates = published(base, classes, images.files, images.name)
     return _groups(config, "natural", images, _once(images, classes, candidates), settings.groups)
 
 
@@ -79,6 +83,10 @@ def _groups(
     """The largest groups as the subset, and the next largest as groups for tuning, named after it."""
     settings = config.benchmark
     kept, held_out = largest_groups(candidates, groups, settings.min_size, settings.held_out_groups)
+    left_out = sorted(set(candidates["key"]) - {*kept, *held_out})
+    log.info(
+        "%s: %d groups of failures not kept: %s", subset, len(left_out), ", ".join(left_out[:8]) or "none"
+    )
     measured = manifest(subset, images, candidates, kept, settings.max_images, settings.max_edits)
     spare = manifest(HELD_OUT, images, candidates, held_out, settings.max_images, settings.held_out_edits)
     spare = spare.assign(group=f"{subset} " + spare["group"].astype(str))

@@ -4,13 +4,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config, LocalityConfig
 from vitedit.data.duplicates import repeats
-from vitedit.data.images import open_images, read_classes
-from vitedit.data.locality import Margins, margins, near_boundary
+from vitedit.data.images import ImageSet, open_images, read_classes
+from vitedit.data.locality import Margins, margins, near_boundary, next_band, published
 from vitedit.data.predictions import labels_of, predict
 from vitedit.errors import ConfigError
 from vitedit.lineage import depends
@@ -23,7 +25,7 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
     """Writes the locality manifest of one backbone.
 
     Raises:
-        ConfigError: No image is near enough to the boundary, or the unlabelled MAD pool is named as a source.
+        ConfigError: Too few images are near the boundary, or the unlabelled MAD pool is named as a source.
         ImageError: A set of images is missing, empty, unlabelled or unreadable.
     """
     if config.benchmark.rule == "mad" and config.benchmark.images in config.locality.sources:
@@ -32,25 +34,37 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
             "come from the stronger model; an image could be both edit sample and locality image."
             " Name another set."
         )
-    settings = config.models[backbone]
-    model = load_vit(settings, config.checkpoint(backbone), device)
+    model = load_vit(config.models[backbone], config.checkpoint(backbone), device)
+    settings = config.locality
     sources = []
-    for name in config.locality.sources:
-        images = open_images(name, config.images[name], read_classes(config.classes))
-        probabilities = predict(model, images, settings.transform, device)
+    for name in settings.sources:
+        images, probabilities = _predict(config, backbone, model, name)
         labels = labels_of(images, probabilities.shape[1])
-        sources.append(_once(margins(images, probabilities, labels), labels, config.locality))
-    table = near_boundary(sources, config.locality.gap, config.locality.max_images)
-    measured = table.loc[~table["held_out"], "images"].value_counts()
+        sources.append(_once(margins(images, probabilities, labels), labels, settings))
+    if settings.published:
+        measured = published(*_predict(config, backbone, model, settings.published))
+    else:
+        measured = near_boundary(sources, settings.gap, settings.max_images, settings.min_images)
+    table = pd.concat([measured, next_band(sources, settings.gap, settings.max_images)], ignore_index=True)
+    counts = measured["images"].value_counts()
     log.info(
         "locality: %d images (%s), %d held out for tuning",
-        measured.sum(),
-        ", ".join(f"{name}: {count}" for name, count in measured.items()),
+        len(measured),
+        ", ".join(f"{name}: {count}" for name, count in counts.items()),
         table["held_out"].sum(),
     )
     save_table(
         output, table, provenance("build_locality", depends(config, "build_locality", backbone=backbone))
     )
+
+
+def _predict(
+    config: Config, backbone: str, model: VisionTransformer, name: str
+) -> tuple[ImageSet, np.ndarray]:
+    """A set of images and the model's probabilities on it."""
+    images = open_images(name, config.images[name], read_classes(config.classes))
+    transform = config.models[backbone].transform
+    return images, predict(model, images, transform, next(model.parameters()).device)
 
 
 def _once(source: Margins, labels: np.ndarray, config: LocalityConfig) -> Margins:

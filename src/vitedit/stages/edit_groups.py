@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = [
     *("run", "backbone", "method", "setting", "knob", "value", "subset", "group", "edit"),
-    *("file", "label", "predicted", "sr", "gr", "gr_ref", "lr", "steps", "loss", "seconds"),
+    *("file", "label", "predicted", "sr", "gr", "gr_ref", "gr_style", "lr", "steps", "loss", "seconds"),
     *("fraction", "norm", "seed", "status"),
 ]
 """Columns of a row (docs/glossary.md)."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from vitedit.artifacts import provenance, save_table, seed_of
@@ -11,6 +12,11 @@ from vitedit.stages.backbone import Backbone
 from vitedit.stages.unused import open_pseudo
 from vitedit.where import metatrain
 from vitedit.where.hypernet import Hypernet
+from vitedit.where.published import read_hypernet
+
+NUMBERS = ("kl", "sparsity_searched", "sparsity_predicted", "regression_loss", "seconds")
+LOG = {"iteration": "int64", "phase": "str", **dict.fromkeys(NUMBERS, "float64")}
+"""Columns of the log and their types; a network that was taken over has no rows."""
 
 
 def meta_train(
@@ -25,14 +31,22 @@ def meta_train(
     state: Path,
     device: torch.device,
 ) -> None:
-    """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`."""
+    """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`.
+
+    With `meta_train.checkpoint` that network is taken over instead, with its file and checksum in the provenance.
+    """
     base = Backbone.chosen(config, backbone, choice, device)
-    pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
     needs = depends(config, "meta_train", backbone=backbone)
-    training = metatrain.MetaTraining(base.split, _network(config, base), config.meta_train, config.seed)
-    table = metatrain.meta_train(training, pseudo.batch, state, needs)
     made = provenance("meta_train", needs)
-    training.network.save(output, made)
+    if (file := config.meta_train.checkpoint) is not None:
+        network, made["imported"] = read_hypernet(file, base.split, config.meta_train.heads)
+        table = pd.DataFrame(columns=list(LOG)).astype(LOG)
+    else:
+        pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
+        training = metatrain.MetaTraining(base.split, _network(config, base), config.meta_train, config.seed)
+        table = metatrain.meta_train(training, pseudo.batch, state, needs)
+        network = training.network
+    network.save(output, made)
     save_table(log_table, table, made)
     state.unlink(missing_ok=True)
 

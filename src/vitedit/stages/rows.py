@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Int64
 
 from vitedit.config import Scalar
+from vitedit.data.benchmark import spaced
 from vitedit.editors import build, editor_class
 from vitedit.editors.base import Editor
 from vitedit.measure.evaluate import Reference, measure
+from vitedit.measure.metrics import generalization_style
 from vitedit.model.edits import Edits
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
@@ -25,6 +28,27 @@ GROUP = ["subset", "group"]
 
 
 @dataclass(frozen=True)
+class Style:
+    """Images of a whole style, benchmark images of any class, evenly spaced."""
+
+    files: list[str]
+    labels: Int64[np.ndarray, " images"]
+    reference: Reference
+
+    @classmethod
+    def of(cls, base: Backbone, split: Split, rows: pd.DataFrame, count: int) -> "Style":
+        """Runs the unedited model once over them."""
+        some = rows.iloc[spaced(len(rows), count)]
+        return cls(some["file"].tolist(), some["label"].to_numpy(), Reference.of(split, base.read(some)))
+
+    def measure(self, split: Split, edits: Edits, files: pd.Series) -> Float[np.ndarray, " edits"]:
+        """`gr_style` of edits made from the given files."""
+        after = split.predict_many(self.reference.tokens, edits.changed).cpu().numpy()
+        own = files.to_numpy()[:, None] == np.array(self.files)[None]
+        return generalization_style(after == self.labels[None], own)
+
+
+@dataclass(frozen=True)
 class Ground:
     """What edits of one cut of a backbone are measured on: its groups and its locality set, as prefix tokens."""
 
@@ -32,13 +56,23 @@ class Ground:
     groups: Mapping[Any, pd.DataFrame]
     references: Mapping[Any, Reference]
     near: Reference
+    styles: Mapping[str, Style]
+    published: bool
+    """Whether rates are the published code's (deviation D2)."""
 
     @classmethod
     def of(cls, base: Backbone, split: Split, manifest: pd.DataFrame, locality: pd.DataFrame) -> "Ground":
         """Runs the unedited model once over all images."""
         groups = dict(iter(manifest.groupby(GROUP, sort=False)))
         references = {name: Reference.of(split, base.read(rows)) for name, rows in groups.items()}
-        return cls(split, groups, references, Reference.of(split, base.read(locality)))
+        near = Reference.of(split, base.read(locality))
+        settings = base.config.benchmark
+        styles = {
+            style: Style.of(base, split, manifest[manifest["subset"] == style], settings.style_neighbours)
+            for style in set(settings.styles) & set(manifest["subset"])
+            if settings.style_neighbours
+        }
+        return cls(split, groups, references, near, styles, base.config.reference)
 
     def measure(self, edits: Edits, batch: pd.DataFrame) -> pd.DataFrame:
         """Rates of a batch of edits that may span several groups."""
@@ -47,9 +81,12 @@ class Ground:
         for name, rows in batch.groupby(GROUP, sort=False):
             where = np.flatnonzero(keys == name)
             own = own_positions(self.groups[name], rows)
-            rates = measure(self.split, edits.take(where), self.references[name], own, self.near)
+            some, group = edits.take(where), self.references[name]
+            rates = measure(self.split, some, group, own, self.near, reference=self.published)
+            style = self.styles.get(rows["subset"].iloc[0])
             known = rows[[*GROUP, "file", "label", "predicted"]].reset_index(drop=True)
-            tables.append(known.assign(edit=own).join(rates))
+            whole = style.measure(self.split, some, rows["file"]) if style else np.nan
+            tables.append(known.assign(edit=own, gr_style=whole).join(rates))
         return pd.concat(tables, ignore_index=True)
 
 

@@ -9,8 +9,8 @@ from vitedit.config import Config
 from vitedit.lineage import depends
 from vitedit.measure.specificity import overlaps
 from vitedit.stages.backbone import Backbone
-from vitedit.where.hypernet import Hypernet, score_units
-from vitedit.where.masks import binarise
+from vitedit.where.hypernet import Hypernet
+from vitedit.where.published import mask_units
 
 
 def specificity(
@@ -27,6 +27,8 @@ def specificity(
     base = Backbone.chosen(config, backbone, choice, device)
     rows = base.manifest(benchmark, [config.specificity.subset])
     network = Hypernet.load(hypernet, base.split, depends(config, "meta_train", backbone=backbone))
-    scores = score_units(network, base.split, base.read(rows)[:, None])
-    table = overlaps(binarise(scores, config.specificity.sparsity), rows)
+    masks = mask_units(
+        network, base.split, base.read(rows)[:, None], config.specificity.sparsity, config.reference
+    )
+    table = overlaps(masks, rows)
     save_table(output, table, provenance("specificity", depends(config, "specificity", backbone=backbone)))

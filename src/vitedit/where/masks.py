@@ -48,11 +48,19 @@ def kept_units(sparsity: float, units: int) -> int:
     return kept
 
 
-def binarise(scores: Float[Tensor, "*edits units"], sparsity: float) -> Float[Tensor, "*edits units"]:
-    """1 for exactly the highest scores over all sites together (paper eq. 6); of equal scores the first wins (D1)."""
+def binarise(
+    scores: Float[Tensor, "*edits units"], sparsity: float, strict: bool = False
+) -> Float[Tensor, "*edits units"]:
+    """1 for exactly the k highest scores over all sites together (paper eq. 6); of equal scores the first wins.
+
+    With `strict`, 1 for the scores above the k-th highest, as in the published code: k - 1 ones, and fewer where several
+    scores equal the k-th (deviation D1); none at all where the k highest are equal.
+    """
     kept = kept_units(sparsity, scores.shape[-1])
-    best = scores.sort(dim=-1, descending=True, stable=True).indices[..., :kept]
-    return torch.zeros_like(scores).scatter(-1, best, 1.0)
+    ordered, places = scores.sort(dim=-1, descending=True, stable=True)
+    if strict:
+        return (scores > ordered[..., kept - 1 : kept]).to(scores.dtype)
+    return torch.zeros_like(scores).scatter(-1, places[..., :kept], 1.0)
 
 
 def iou(masks: Float[Tensor, "edits units"]) -> Float[Tensor, "edits edits"]:
@@ -88,19 +96,26 @@ def fine_tune(
     learning_rate: float,
     allowed: Mapping[str, Tensor] | None = None,
     objective: Objective | None = None,
+    *,
+    sgd_first: bool = False,
 ) -> Edits:
-    """Fine-tuning of the sites' matrices from their base values.
+    """Fine-tuning of the sites' matrices from their base values by RMSprop.
 
     Args:
         base: The base model, cut before the sites.
         samples: What the edits are made from.
         settings: Stop rule.
-        learning_rate: Step size of RMSprop.
+        learning_rate: Step size.
         allowed: Factor of each gradient (`descend`); without it everything may change.
         objective: What is minimised; without it the cross-entropy alone.
+        sgd_first: Begin with a step of plain gradient descent, as the published fine-tuning does (deviation D17).
     """
     labels = samples.labels.to(base.device)
     start = {name: weight.expand(len(labels), *weight.shape) for name, weight in base.weights.items()}
     tokens = base.prefix_samples(samples.images)
     objective = objective or Objective(base.call)
-    return descend(objective, start, tokens, labels, settings, learning_rate, allowed=allowed).edits(labels)
+    optimiser = "sgd_rmsprop" if sgd_first else "rmsprop"
+    ends = descend(
+        objective, start, tokens, labels, settings, learning_rate, allowed=allowed, optimiser=optimiser
+    )
+    return ends.edits(labels)
