@@ -1,7 +1,8 @@
 """Learning Where to Edit Vision Transformers, replicated: data -> where -> edit -> measure -> figures.
 
 `snakemake -n` shows the plan. Targets: all (the default), tables, figures, notebooks; tuning tries every method's
-hyper-parameters; images and models make again what `dvc pull` fetches. Another run: `--configfile config/photos.yaml` or
+hyper-parameters; images and models make again what `dvc pull` fetches; fetch downloads the data sets of the catalogue
+(config/datasets.yaml) that the run needs. Another run: `--configfile config/photos.yaml` or
 `config/paper.yaml`, laid over config/config.yaml.
 """
 
@@ -33,6 +34,7 @@ wildcard_constraints:
     notebook=one_of(FIGURES),
 
 
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/where.smk"
 include: "workflow/rules/edit.smk"
@@ -42,6 +44,7 @@ include: "workflow/rules/figures.smk"
 
 localrules:
     all,
+    fetch,
     images,
     models,
     tables,

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from vitedit import cli, lineage
 from vitedit.config_files import load
+from vitedit.data.catalogue import files_of
 from vitedit.figures import FIGURES, TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -45,9 +46,10 @@ def _touch(path):
 def _bring_files(project, *configs):
     """Empty stand-ins for every file from outside that a configuration names."""
     config = load(*(ROOT / "config" / name for name in configs))
-    given = [model.checkpoint for model in config.models.values()]
-    given += [file for images in config.images.values() for file in (images.path, images.csv) if file]
-    for path in [*given, *([config.classes] if config.classes else [])]:
+    given = files_of(config, config.models, config.images)
+    for path in sorted(
+        given, key=lambda path: -len(path.parts)
+    ):  # a table may lie in the folder of its images
         if not (project / path).exists():
             _touch(project / path)
     return config
@@ -91,6 +93,21 @@ def test_missing_data_says_how_to_get_them(project):
     assert code != 0 and "dvc pull" in text and "natural.zip" in text
     code, text = _snakemake(project, "-n", "--configfile", "config/photos.yaml")
     assert code != 0 and "photos/photos.csv" in text and "imagenet_index" in text
+
+
+def test_missing_data_sets_are_one_message_before_any_job(project):
+    paper = ["-n", "--configfile", "config/paper.yaml"]
+    code, text = _snakemake(project, *paper)
+    assert code != 0 and text.count("`snakemake fetch --configfile config/paper.yaml` downloads:") == 1
+    assert text.count("By hand:") == 1 and "Job stats" not in text
+    loaded, by_hand = text.split("By hand:")
+    assert "imagenet_r: ImageNet-R" in loaded and "2.19 GB" in loaded and "vit_base: ViT-B/16" in loaded
+    assert "imagenet_train: ImageNet-1k" in by_hand and "148 GB" in by_hand and "terms of access" in by_hand
+    _bring_files(project, "config.yaml", "paper.yaml")
+    (project / "paper/ImageNet-Sketch.zip").unlink()
+    code, text = _snakemake(project, *paper)
+    assert code != 0 and "imagenet_sketch: ImageNet-Sketch" in text
+    assert "By hand:" not in text and "ImageNet-R" not in text
 
 
 def test_an_unknown_key_stops_the_workflow_and_is_named(project):
@@ -138,6 +155,15 @@ esac
     (environment / "bin/vitedit").write_text(script)
     (environment / "bin/vitedit").chmod(0o755)
     return python
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
+def test_fetching_needs_nothing_that_it_fetches_and_fails_if_something_is_left(project, stand_in):
+    told = stand_in.with_name("vitedit")
+    told.write_text('#!/bin/sh\n[ "$1" = check ] || { echo "bring it" >&2; exit 2; }\n')
+    code, text = _snakemake(project, "fetch", "--configfile", "config/photos.yaml", python=stand_in)
+    assert code != 0 and "bring it" in text, text
+    assert "bring it" in (project / "results/photos/logs/fetch.log").read_text()
 
 
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
