@@ -10,14 +10,18 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-DRAW = """
+CHECK = """
 import sys
+from pathlib import Path
 import pandas as pd
+from vitedit import editors
+from vitedit.config import DescentConfig
+from vitedit.config_files import load
 from vitedit.artifacts import load_table
 from vitedit.figures import curves as drawn
 from vitedit.measure.tabulate import curves
 
-made = pd.concat([load_table(path) for path in sys.argv[1:]])
+made = pd.concat([load_table(path) for path in sys.argv[1:3]])
 table = curves(made, 50, 0)
 table = pd.concat([table, table.assign(backbone="another")])
 for name in ("fig4_curves", "figF_curves", "fig4b_success"):
@@ -25,19 +29,27 @@ for name in ("fig4_curves", "figF_curves", "fig4b_success"):
     texts = {t.get_text() for legend in figure.legends for t in legend.get_texts()}
     texts |= {t.get_text() for axis in figure.axes for t in axis.get_yticklabels()}
     print(name, "gradient mask" in texts)
+
+config = load(*map(Path, sys.argv[3:]))
+editors.check(config)
+print(*config.editors)
+RATE = {"learning_rate": 3e-3}
+for method, setting in {%s}.items():
+    print(method, editors.editor_class(method)(descent=DescentConfig(), **setting).sparsity)
 """
 
 
 def test_one_file_one_line_and_one_entry_bring_a_method_into_the_figures(chain):
     text = (ROOT / "docs/own-method.md").read_text()
-    code, line = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code, line, setting = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (entry,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     package = shutil.copytree(ROOT / "src/vitedit", chain.folder / "own/vitedit")
     (package / "editors/gradient_mask.py").write_text(code)
     table = package / "editors/__init__.py"
     table.write_text(table.read_text().replace("EDITORS = {\n", f"EDITORS = {{\n{line}"))
-    (chain.folder / "mine.yaml").write_text(entry)
-    assert yaml.safe_load(entry)["editors"].keys() == {"gradient_mask"}
+    (chain.folder / "whole.yaml").write_text(entry)
+    trials = yaml.safe_load((chain.folder / "config.yaml").read_text())["tuning"]["trials"]
+    (chain.folder / "mine.yaml").write_text(yaml.safe_dump(_with_trials(yaml.safe_load(entry), trials)))
 
     def python(*words: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(package.parent)}
@@ -50,5 +62,18 @@ def test_one_file_one_line_and_one_entry_bring_a_method_into_the_figures(chain):
     words = chain.arguments("edit-groups", "--methods", "gradient_mask", "--output", "own.parquet")
     words.insert(words.index("config.yaml") + 1, "mine.yaml")
     python("-m", "vitedit.cli", *words)
-    shown = python("-c", DRAW, "own.parquet", str(chain.results / "edits/ft.parquet"))
-    assert shown.split() == ["fig4_curves", "True", "figF_curves", "True", "fig4b_success", "True"]
+    tables, configs = (
+        ["own.parquet", str(chain.results / "edits/ft.parquet")],
+        [str(ROOT / "config/config.yaml")],
+    )
+    shown = python("-c", CHECK % setting, *tables, *configs, "whole.yaml").splitlines()
+    assert shown[:3] == ["fig4_curves True", "figF_curves True", "fig4b_success True"]
+    assert shown[3:] == ["hypernet random_mask gradient_mask", "gradient_mask 0.5"]
+
+
+def _with_trials(entry: dict, trials: int) -> dict:
+    """The entry with as many trials as the methods of the tiny world have."""
+    assert entry["editors"].keys() == {"gradient_mask"} and entry["run"] == "mine"
+    tune = entry["editors"]["gradient_mask"]["tune"]
+    tune["learning_rate"] = tune["learning_rate"][:trials]
+    return entry
