@@ -55,15 +55,15 @@ localrules:
 onstart:
     if workflow.is_main_process:
         write_effective_config()
-        shell(f"vitedit check --config {EFFECTIVE}")  # methods' settings, before hours of work
 
 
 rule all:
     """Every table, figure and notebook of the run, and the page that shows them."""
     default_target: True
     input:
+        brought=brought,
         page="<results>/index.html",
-        notebooks=rules.notebooks.input,
-        figures=rules.figures.input,
-        tables=rules.tables.input,
+        notebooks=NOTEBOOK_FILES,
+        figures=FIGURE_FILES,
+        tables=TABLE_FILES,
         accuracy=(rules.measure_world.output if set(CONFIG.backbones) & set(TRAINED_HERE) else []),

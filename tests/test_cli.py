@@ -230,3 +230,69 @@ def test_check_finds_what_only_a_method_knows(tmp_path, capsys):
     assert cli.main(["check", "--config", str(base)]) == 0
     assert cli.main(["check", "--config", str(base), str(wrong)]) == 2
     assert "editors.ft: unknown ['sparsty']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ("{editors: {kn: {sparsity: [0.999]}}}", "kn.sparsity: 0.999 leaves none of the 576 neurons"),
+        (
+            "{editors: {random_mask: {original: {sparsity: 0.999}}}}",
+            "random_mask.sparsity: 0.999 leaves none of",
+        ),
+        ("{editors: {spt: {sparsity: [0.99999]}}}", "leaves none of the 55296 weights"),
+        ("{specificity: {sparsity: 0.9999}}", "specificity.sparsity: 0.9999 leaves none of the"),
+        (
+            "{sites: {blocks: [7, 8, 12]}}",
+            "sites.blocks: 12 given, but the model 'small' has the blocks 0 to 11",
+        ),
+        ("{search: {run_length: 13}}", "a run of 13 blocks does not fit into a model of 12"),
+        ("{models: {small: {name: vit_tinny}}}", "models.small: timm cannot make the model 'vit_tinny'"),
+        ("{models: {stronger: {name: vit_tinny}}}", "models.stronger: timm cannot make"),
+    ],
+)
+def test_check_finds_what_only_a_model_knows(over, message, tmp_path, capsys):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(f"backbones: [small]\n{over[1:-1]}\n")
+    assert cli.main(["check", "--config", CONFIG, str(wrong)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_check_asks_as_much_as_the_edits_do(tmp_path):
+    fine = tmp_path / "fine.yaml"  # 576 neurons, at least 576 units and 27648 weights
+    fine.write_text(
+        "{backbones: [small], models: {base: {name: vit_tinny}}, specificity: {sparsity: 0.999},"
+        " editors: {kn: {sparsity: [0.998]}, random_mask: {sparsity: [0.998]}, spt: {sparsity: [0.9999]}}}"
+    )
+    assert cli.main(["check", "--config", CONFIG, str(fine)]) == 2, "0.999 of 576 units of attention"
+    fine.write_text(fine.read_text().replace("0.999}", "0.998}"))
+    assert cli.main(["check", "--config", CONFIG, str(fine)]) == 0, "a model that the run does not use"
+
+
+@pytest.mark.parametrize(
+    ("stage_words", "message"),
+    [
+        (
+            ["build-locality", "--backbone", "bse"],
+            "--backbone: the configuration has no 'bse'. It has: base, small.",
+        ),
+        (["build-locality", "--backbone", "stronger"], "no 'stronger'. It has: base, small."),
+        (
+            ["pretrain", "--model", "bse", "--state", "s"],
+            "--model: the configuration has no 'bse'. It has: base, small, ",
+        ),
+        (["edit-groups", "--backbone", "base", "--methods", "ft-fft"], "no 'fft'. It has: hypernet, ft, "),
+        (["tune", "--backbone", "base", "--methods", "fft"], "--methods: the configuration has no 'fft'"),
+        (["train-editor", "--backbone", "base", "--network", "mendd"], "no 'mendd'. It has: ke, mend."),
+    ],
+)
+def test_an_unknown_name_is_one_message_with_the_names_that_exist(stage_words, message, capsys):
+    flags = {
+        "tune": "benchmark locality choice output",
+        "edit-groups": "benchmark locality choice output",
+        "train-editor": "benchmark locality output log-table state",
+    }.get(stage_words[0], "output")
+    files = [word for flag in flags.split() for word in (f"--{flag}", "x")]
+    assert cli.main([*stage_words, "--config", CONFIG, *files]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown and "Traceback" not in shown

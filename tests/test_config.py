@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from vitedit.config_files import load, overlay, parse
+from vitedit.data.catalogue import needed
 from vitedit.errors import ConfigError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -63,7 +64,25 @@ def test_the_papers_numbers():
         ),
         ("meta_train.iterations", "5", r"meta_train\.iterations: .*got '5'"),
         ("meta_train.iterations", 0, r"meta_train\.iterations: .*greater than 0, got 0"),
-        ("search.learning_rate", "2e-5", r"search\.learning_rate: .*valid number, got '2e-5'"),
+        (
+            "search.learning_rate",
+            "2e-5",
+            r"search\.learning_rate: .*valid number, got '2e-5' \(YAML reads it as text; write 2\.0e-5\)",
+        ),
+        ("meta_train.iterations", "7e3", r"iterations: .*got '7e3' \(YAML reads it as text; write 7000\)"),
+        (
+            "editors.ft.learning_rate",
+            "1e-3",
+            r"ft: .*learning_rate: YAML reads '1e-3' as text; write 1\.0e-3",
+        ),
+        ("editors.ft_l1.penalty_weight", [0.1, "1e3"], r"penalty_weight: YAML reads '1e3' .* write 1\.0e\+3"),
+        ("editors.ft.tune", {"learning_rate": ["2.5E-4"]}, r"learning_rate: .* write 2\.5e-4"),
+        ("editors.ft.original", {"learning_rate": "2e-5"}, r"learning_rate: .* write 2\.0e-5"),
+        ("editors.FT", {"learning_rate": 0.1}, r"c\.yaml: editors: no method 'FT'\. Methods: hypernet, ft, "),
+        ("methods", ["ft", "rmoe"], r"methods: rmoe not defined; defined: hypernet, ft, "),
+        ("methods", [], r"methods: .*at least 1 item"),
+        ("methods", ["ft", "ft"], r"methods: .*ft given more than once"),
+        ("methods", "ft", r"methods: .*valid list, got 'ft'"),
         ("editors.hypernet.sparsity", [0.5, 1.5], r"sparsity: 1\.5 is not a number in \[0, 1\)"),
         ("editors.random_mask.sparsity", [-0.1], r"sparsity: -0\.1 is not a number in \[0, 1\)"),
         ("specificity.sparsity", 1.2, r"specificity\.sparsity: .*less than 1, got 1\.2"),
@@ -144,3 +163,27 @@ def test_one_setting_for_each_value_of_the_knob():
         and editors["ft"].knob == ""
         and editors["hypernet"].knob == "sparsity"
     )
+
+
+def test_methods_leaves_the_others_out_of_everything():
+    kept = parse(changed("methods", ["rome", "ft"]), "c.yaml")
+    assert list(kept.editors) == ["ft", "rome"] and kept.tuned_methods == ["ft", "rome"]
+    assert kept.editors["rome"] == parse(VALUES, "c.yaml").editors["rome"]
+    assert kept.artifacts == {"covariance"}
+    assert parse(kept.model_dump(mode="json"), "effective") == kept
+    assert needed(kept) == needed(load(CONFIG / "config.yaml"))
+
+
+def test_what_only_a_left_out_method_needs_is_not_asked_for():
+    def files(*methods):
+        over = {
+            "statistics": {"images": "sketch"},
+            "locality": {"sources": ["val"]},
+            "methods": list(methods),
+        }
+        over["meta_train"] = {"checkpoint": "hypernet.pth"}
+        return {path.name for path in needed(parse(overlay(VALUES, over), "c.yaml"))}
+
+    assert not {"sketch.zip", "hypernet.pth"} & files("ft")
+    assert {"sketch.zip", "hypernet.pth"} & files("rome") == {"sketch.zip"}
+    assert {"sketch.zip", "hypernet.pth"} & files("hypernet", "t_patcher") == {"sketch.zip", "hypernet.pth"}

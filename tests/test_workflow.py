@@ -50,8 +50,8 @@ def _bring_files(project, *configs):
     for path in sorted(
         given, key=lambda path: -len(path.parts)
     ):  # a table may lie in the folder of its images
-        if not (project / path).exists():
-            _touch(project / path)
+        place = project / path
+        _touch(place / "0.jpg" if place.is_dir() else place)
     return config
 
 
@@ -90,7 +90,7 @@ def test_lint_is_clean(project):
 
 def test_missing_data_says_how_to_get_them(project):
     code, text = _snakemake(project, "-n")
-    assert code != 0 and "dvc pull" in text and "natural.zip" in text
+    assert code != 0 and "dvc pull" in text and "Missing: data/embedded/checkpoints/base.safetensors" in text
     code, text = _snakemake(project, "-n", "--configfile", "config/photos.yaml")
     assert code != 0 and "photos/photos.csv" in text and "imagenet_index" in text
 
@@ -114,7 +114,28 @@ def test_an_unknown_key_stops_the_workflow_and_is_named(project):
     (project / "wrong.yaml").write_text("locality: {gapp: 0.1}\n")
     code, text = _snakemake(project, "-n", "--configfile", "wrong.yaml")
     assert code != 0
-    assert "unknown key 'locality.gapp'" in text and "max_images" in text and "Traceback" not in text
+    assert "config/config.yaml + wrong.yaml: unknown key 'locality.gapp'" in text
+    assert "max_images" in text and "Traceback" not in text
+
+
+def test_an_unknown_method_stops_the_plan(project):
+    (project / "wrong.yaml").write_text("editors: {rmoe: {learning_rate: 0.5}}\n")
+    code, text = _snakemake(project, "-n", "--configfile", "wrong.yaml", "--config", "seed=1")
+    assert code != 0
+    assert (
+        "config/config.yaml + wrong.yaml + --config: editors: no method 'rmoe'. Methods: hypernet, ft" in text
+    )
+
+
+def test_methods_plans_what_the_kept_ones_need(project):
+    _bring_files(project, "config.yaml")
+    plan = ["-n", "--quiet", "rules", "--config", "methods=[ft,rome]"]
+    code, text = _snakemake(project, *plan, "--", "all", "tuning")
+    assert code == 0, text
+    jobs = _jobs(text)
+    assert not {"meta_train", "specificity", "train_editor"} & jobs.keys()
+    assert (jobs["edit_groups"], jobs["tune"], jobs["collect_statistics"]) == (4, 4, 2)
+    assert (jobs["tabulate"], jobs["notebook"], jobs["page"]) == (1, len(FIGURES), 1)
 
 
 @pytest.fixture
@@ -167,6 +188,19 @@ def test_fetching_needs_nothing_that_it_fetches_and_fails_if_something_is_left(p
 
 
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
+def test_a_configuration_that_fails_the_check_leaves_the_runs_own_in_place(project, stand_in):
+    stand_in.with_name("vitedit").write_text(
+        '#!/bin/sh\n[ "$1" = check ] && grep -q "^seed: 1$" "$3" && echo "no such rate" >&2 && exit 2; exit 0\n'
+    )
+    effective = project / "results/embedded/config.yaml"
+    assert _snakemake(project, "fetch", python=stand_in)[0] == 0
+    before = effective.read_text()
+    code, text = _snakemake(project, "fetch", "--config", "seed=1", python=stand_in)
+    assert code != 0 and "no such rate" in text
+    assert effective.read_text() == before and [effective] == list(effective.parent.glob("*config*"))
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
 def test_the_embedded_run_and_what_reruns(project, stand_in):
     config = _bring_files(project, "config.yaml")
     everything = ["--", "all", "images", "models", "tuning"]
@@ -207,6 +241,15 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
     code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
     expected = {"edit_groups": 2, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
+
+    (project / "data/embedded/checkpoints/base.safetensors").unlink()
+    for target in ("tables", "figures", "notebooks", "tuning", "all"):
+        code, text = _snakemake(project, "-n", target, python=stand_in)
+        assert code != 0 and "Missing: data/embedded/checkpoints/base.safetensors" in text, target
+    code, text = _snakemake(project, python=stand_in)
+    assert code != 0 and "Missing: " in text and "100%" not in text
+    code, text = _snakemake(project, "-n", "fetch", "images", "models", python=stand_in)
+    assert code == 0, text
 
 
 @pytest.fixture

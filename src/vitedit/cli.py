@@ -21,7 +21,7 @@ import yaml
 
 from vitedit.config import Config
 from vitedit.config_files import load
-from vitedit.errors import ViteditError
+from vitedit.errors import UnknownNameError, ViteditError
 from vitedit.gpu import VISIBLE, claim_gpu
 from vitedit.timings import as_text, read_timings
 
@@ -85,9 +85,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             _add_stage(command, stage_function(name))
     schema = commands.add_parser("schema", help="prints the JSON schema of the configuration, as YAML")
     schema.set_defaults(run=lambda arguments: sys.stdout.write(schema_text()))
-    check = commands.add_parser("check", help="checks a configuration, every method's settings included")
+    check = commands.add_parser(
+        "check", help="checks a configuration: every method's settings, models and blocks"
+    )
     _add_config(check)
-    check.set_defaults(run=lambda arguments: _check(_config(arguments)))
+    check.set_defaults(run=lambda arguments: _check_all(_config(arguments)))
     timings = commands.add_parser("timings", help="prints how long each stage of a run took")
     timings.add_argument("folder", type=Path, help="results/<run>/timings")
     timings.set_defaults(run=lambda arguments: print(as_text(read_timings(arguments["folder"]))))
@@ -190,6 +192,7 @@ class _Named(argparse.Action):
 def _run(stage: Stage, arguments: dict[str, Any]) -> None:
     """Checks the configuration, settles device and threads, and runs the stage."""
     config = _config(arguments)
+    _check_names(config, arguments)
     asked, threads = arguments.pop("device"), arguments.pop("threads")
     with ExitStack() as held:
         if "device" in inspect.signature(stage).parameters:
@@ -202,6 +205,35 @@ def _check(config: Config) -> None:
     from vitedit import editors
 
     editors.check(config)
+
+
+def _check_all(config: Config) -> None:
+    """Checks the methods' settings, then what only the models themselves know."""
+    _check(config)
+    from vitedit.stages.feasible import check_models
+
+    check_models(config)
+
+
+def _check_names(config: Config, arguments: Mapping[str, Any]) -> None:
+    """Refuses backbones, models, networks and methods that the configuration does not have.
+
+    Raises:
+        UnknownNameError: With the names that exist.
+    """
+    networks = type(config.train_editor).model_fields
+    exist = {
+        "backbone": config.backbones,
+        "methods": config.editors,
+        "model": config.models,
+        "network": networks,
+    }
+    for flag, names in exist.items():
+        if isinstance(given := arguments.get(flag), str):
+            for name in given.split("-") if flag == "methods" else [given]:
+                if name not in names:
+                    known = ", ".join(names)
+                    raise UnknownNameError(f"--{flag}: the configuration has no '{name}'. It has: {known}.")
 
 
 def _prepare(config: Config, asked: str, threads: int, held: ExitStack) -> Any:

@@ -8,7 +8,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vitedit.config import Config
+from vitedit.config.section import as_number
 from vitedit.errors import ConfigError
+from vitedit.lineage import methods
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +35,14 @@ def load(*paths: Path) -> Config:
 
 
 def parse(values: Mapping[str, Any], source: str) -> Config:
-    """Checks a configuration; `source` names it in error messages."""
+    """Checks a configuration; `source` names it in error messages.
+
+    Raises:
+        ConfigError: There is no such method, a key is unknown, a value has the wrong type or is impossible.
+    """
+    editors, exist = values.get("editors"), methods()
+    if unknown := [name for name in editors if name not in exist] if isinstance(editors, Mapping) else []:
+        raise ConfigError(f"{source}: editors: no method '{unknown[0]}'. Methods: {', '.join(exist)}.")
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -59,7 +68,11 @@ def _explain(source: str, detail: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{source}: unknown key '{place}'. Keys there: {', '.join(_siblings(detail['loc']))}."
     given = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
-    return f"{source}: {place}: {detail['msg']}{given}."
+    number = "" if detail["type"] == "value_error" else as_number(detail["input"])
+    if number and detail["type"].startswith("int"):
+        number = f"{float(number):.0f}"
+    hint = f" (YAML reads it as text; write {number})" if number else ""
+    return f"{source}: {place}: {detail['msg']}{given}{hint}."
 
 
 def _siblings(location: Sequence[Any]) -> list[str]:

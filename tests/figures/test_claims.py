@@ -118,9 +118,21 @@ def layers(*runs: tuple[str, float, float, bool]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("runs", "verdict"),
     [
-        ([("FFN 8-10", 0.5, 0.5, True), ("FFN 9-11", 0.4, 0.6, True)], "reproduced"),
+        ([("FFN 8-10", 0.5, 0.5, True), ("FFN 9-11", 0.4, 0.6, True)], "undecided"),
+        ([("FFN 8-10", 0.7, 0.7, True), ("FFN 9-11", 0.5, 0.5, False)], "reproduced"),
+        ([("FFN 8-10", 0.7, 0.7, True), ("FFN 9-11", 0.61, 0.61, False)], "undecided"),
+        (
+            [("FFN 8-10", 0.7, 0.7, True), ("FFN 9-11", 0.61, 0.3, False), ("MSA 1-3", 0.1, 0.9, True)],
+            "reproduced",
+        ),
+        (
+            [("FFN 8-10", 0.7, 0.7, True), ("MSA 1-3", 0.1, 0.9, True), ("FFN 9-11", 0.61, 0.7, False)],
+            "undecided",
+        ),
         ([("FFN 8-10", 0.5, 0.5, False), ("FFN 9-11", 0.51, 0.52, True)], "undecided"),
-        ([("FFN 8-10", 0.5, 0.5, False), ("FFN 9-11", 0.7, 0.5, True)], "not reproduced"),
+        ([("FFN 8-10", 0.5, 0.5, False), ("FFN 9-11", 0.7, 0.7, True)], "not reproduced"),
+        ([("FFN 8-10", 0.1, 0.9, True), ("FFN 9-11", 0.7, 0.7, True)], "not reproduced"),
+        ([("FFN 8-10", 0.7, 0.7, True)], "undecided"),
         ([("FFN 1-3", 0.5, 0.5, True)], "undecided"),
     ],
 )
@@ -128,6 +140,13 @@ def test_layers(runs: list[tuple[str, float, float, bool]], verdict: str) -> Non
     (claim,) = layer_claims(layers(*runs), "b")
     assert claim.verdict == verdict
     assert ("This model has no FFN 8-10." in claim.measured) == (runs[0][0] != "FFN 8-10")
+
+
+def test_layers_without_intervals_decide_nothing() -> None:
+    bare = layers(("FFN 8-10", 0.9, 0.9, True), ("FFN 9-11", 0.1, 0.1, False))
+    (claim,) = layer_claims(bare.assign(gr_low=NAN, gr_high=NAN), "b")
+    assert claim.verdict == "undecided"
+    assert "FFN 9-11: GR 10.0 %, LR 10.0 % [5.0, 15.0]." in claim.measured
 
 
 @pytest.mark.parametrize(
@@ -221,3 +240,15 @@ def test_tables_for_reading(tables: dict[str, pd.DataFrame]) -> None:
     assert len(gains) == 2 * 5 * 5 and set(gains["Subset"]) == {"all groups"}
     two = differences_table(tables["differences"], references=("ft", "random_mask"))
     assert set(two["Against"]) == {"Fine-tuning (FT)", "Random mask"} and two["Subset"].nunique() == 3
+
+
+def test_gains_of_a_run_without_the_proposed_method() -> None:
+    others = differences([(0.1, 0.1)], "ft").assign(method="kn")
+    assert differences_table(others).columns.tolist() == [
+        "Subset",
+        "Against",
+        "Sparsity",
+        "Gain in GR",
+        "Gain in LR",
+    ]
+    assert differences_table(others).empty and comparison_claims(others, "b") == []

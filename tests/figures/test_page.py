@@ -7,12 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import synthetic
+from test_notebooks import SOURCES, run_cells, save_blank
 
-from vitedit.config import Config
+from vitedit.config import Config, EditorConfig
 from vitedit.errors import ArtifactError
-from vitedit.figures import FIGURES, TABLES
+from vitedit.figures import FIGURES, TABLES, style
 from vitedit.figures.captions import CAPTIONS
-from vitedit.stages.page import page
+from vitedit.measure import tabulate
+from vitedit.stages.page import _cards, page
+from vitedit.stages.tabulate import _mask_tables
 
 Tables = dict[str, pd.DataFrame]
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -76,7 +79,8 @@ def test_page_is_whole_and_offline(tmp_path: Path, tables: Tables) -> None:
 
 def test_numbers_are_those_of_the_tables(tmp_path: Path, tables: Tables) -> None:
     text = written(tmp_path, tables)
-    row = tables["curves"].query("subset == 'all' and method == 'hypernet' and value == 0.95").iloc[-1]
+    points = tables["curves"].query("subset == 'all' and method == 'hypernet' and backbone == 'small'")
+    row = points.loc[(1 / (1 / points["gr"] + 1 / points["lr"])).idxmax()]
     assert row["backbone"] == "small" and "Learned mask (proposed), small" in text
     for name in ("sr", "gr", "lr"):
         assert (
@@ -85,6 +89,50 @@ def test_numbers_are_those_of_the_tables(tmp_path: Path, tables: Tables) -> None
         )
     changed = tables | {"curves": tables["curves"].assign(gr=0.1234)}
     assert "<b>12.3 %</b>" in written(tmp_path, changed)
+
+
+def test_headline_takes_the_best_trade_of_every_method_not_its_last_setting() -> None:
+    def point(method: str, value: float, gr: float, lr: float) -> dict[str, object]:
+        ends = {f"{name}_{end}": 0.5 for name in ("sr", "gr", "lr") for end in ("low", "high")}
+        named = {
+            "backbone": "b",
+            "method": method,
+            "setting": f"k={value:g}",
+            "value": value,
+            "subset": "all",
+        }
+        return {**named, "sr": 1.0, "gr": gr, "lr": lr, "fraction": 0.1, **ends}
+
+    curves = pd.DataFrame(
+        [
+            point("ft_l1", 1, 0.9, 0.2),
+            point("ft_l1", 2, 0.5, 0.5),
+            point("ft_l1", 3, 0.1, 1.0),
+            point("rome", 4, 0.0, 0.0),
+            point("rome", 5, 0.0, 1.0),
+            point("ke", 6, float("nan"), 0.3),
+            point("ke", 7, 0.2, 0.3),
+        ]
+    )
+    assert [card["setting"] for card in _cards(curves)] == ["k 2", "k 4", "k 7"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_run_whose_methods_need_no_hypernetwork(
+    source: Path, tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config.model_construct(editors={"ft": EditorConfig(), "kn": EditorConfig()})
+    bare = _mask_tables(config, lambda stage, file: pytest.fail(f"{file} was read"))
+    named = {name: table.assign(backbone="base") for name, table in bare.items()}
+    made = tables | {name: table[["backbone", *bare[name].columns]] for name, table in named.items()}
+    for name in ("edits", "curves"):
+        made[name] = tables[name][tables[name]["method"].isin(["ft", "kn"])]
+    made["differences"] = tabulate.differences(made["edits"], 50, 0)
+    monkeypatch.setattr(style, "save", save_blank)
+    text = written(tmp_path, made)
+    assert "Figure 6" not in text.partition('id="figures"')[0] and "Fine-tuning (FT), small" in text
+    shown = run_cells(source, tmp_path / "tables", tmp_path / "drawn")
+    assert {file.stem for file in (tmp_path / "drawn").iterdir()} == set(FIGURES[source.stem]) and shown
 
 
 def test_names_are_escaped(tmp_path: Path, tables: Tables) -> None:

@@ -106,6 +106,10 @@ def test_an_unknown_method(world, capsys):
     prepared(world, "build-benchmark", "build-locality", "search-layers")
     world.configure(editors={"fft": {}})
     assert "no method 'fft'. Methods: hypernet, ft" in refused(world, capsys, *EDIT)
+    world.configure()
+    words = ("--methods", "fft", "--output", "ft.parquet")
+    assert "no 'fft'. It has: ft, hypernet, random_mask" in refused(world, capsys, "edit-groups", *words)
+    assert "no 'fft'. It has: ft, hypernet, random_mask" in refused(world, capsys, "tune", *words)
 
 
 def test_a_misspelt_site(world, capsys):

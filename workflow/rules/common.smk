@@ -15,8 +15,12 @@ from vitedit.data import catalogue
 from vitedit.errors import ConfigError
 from vitedit.figures import FIGURES, TABLES
 
+BASE_FILE = "config/config.yaml"  # Snakemake names it after the files that are laid over it
+OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if str(file) != BASE_FILE]
+ON_TOP = ["--config"] if workflow.config_settings.config else []
+
 try:
-    CONFIG = parse_config(config, source=" + ".join(map(str, workflow.configfiles)))
+    CONFIG = parse_config(config, source=" + ".join([BASE_FILE, *OVERLAYS, *ON_TOP]))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,6 +36,7 @@ FIGURE_FILES = [
     for name in drawn
     for suffix in ("png", "pdf")
 ]
+NOTEBOOK_FILES = [f"{RESULTS}/notebooks/{name}.{suffix}" for name in FIGURES for suffix in ("ipynb", "html")]
 RENDERED = [
     "train",
     "natural",
@@ -78,14 +83,18 @@ def one_of(names):
 
 
 def write_effective_config():
-    """Writes the merged configuration, defaults included, if it differs from the file there."""
+    """Writes the merged configuration, defaults included, if it differs from the file there and passes `vitedit check`."""
     text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
     path = Path(EFFECTIVE)
-    if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text)
-        os.replace(temporary, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    try:
+        shell(f"vitedit check --config {temporary}")  # settings, models and blocks, before hours of work
+        if not path.exists() or path.read_text() != text:
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     where = "here" if workflow.local_exec else "as cluster jobs"
     logger.info(f"Run '{CONFIG.run}' {where}; results: {RESULTS}/, configuration: {EFFECTIVE}")
 
@@ -110,13 +119,23 @@ def given(stage):
     return of
 
 
+def brought(wildcards):
+    """Input function of targets: no file, but an error if anything that the run needs from outside is missing.
+
+    Snakemake passes over a failing `given` where a job's outputs exist already.
+    """
+    sets = catalogue.with_weights(CONFIG, catalogue.read_catalogue())
+    if missing := catalogue.absent(catalogue.needed(CONFIG), sets):
+        raise WorkflowError(remedy(missing))
+    return []
+
+
 def remedy(missing):
     """What is missing and how to get it; where a data set of the catalogue is missing, for the whole run at once."""
     sets = catalogue.with_weights(CONFIG, catalogue.read_catalogue())
     if any(catalogue.owner_of(file, sets) for file in missing):
         missing = catalogue.absent(catalogue.needed(CONFIG), sets)
-    files = [os.path.relpath(file) for file in workflow.configfiles if str(file) != "config/config.yaml"]
-    command = " ".join(["snakemake fetch", *(["--configfile", *files] if files else [])])
+    command = " ".join(["snakemake fetch", *(["--configfile", *OVERLAYS] if OVERLAYS else [])])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     listed = ", ".join(map(str, missing[:3]))
     return f"Missing: {listed}{more}.\n{catalogue.message(missing, sets, command)}"
@@ -186,5 +205,10 @@ def per_backbone(*files):
 
 def network_logs():
     """Training logs of the networks that the run's methods need."""
-    needed = {name for section in CONFIG.editors.values() for name in section.artifacts}
-    return per_backbone(*(f"{name}_log.parquet" for name in NETWORKS if name in needed))
+    return per_backbone(*(f"{name}_log.parquet" for name in NETWORKS if name in CONFIG.artifacts))
+
+
+def hypernet_files():
+    """Training log and mask overlap of the hypernetwork, if a method needs one."""
+    needed = "hypernet" in CONFIG.artifacts
+    return per_backbone("hypernet_log.parquet", "specificity.parquet") if needed else []

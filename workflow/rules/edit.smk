@@ -78,6 +78,7 @@ rule tune:
 rule tuning:
     """All trials as a table, and the best of each method as a configuration to lay over the run's."""
     input:
+        brought=brought,
         trials=expand(
             "<results>/{backbone}/tuning/{methods}.parquet",
             backbone=CONFIG.backbones,

@@ -4,17 +4,15 @@
 rule notebooks:
     """Every notebook, executed and as a page."""
     input:
-        expand(
-            "<results>/notebooks/{notebook}.{suffix}",
-            notebook=FIGURES,
-            suffix=["ipynb", "html"],
-        ),
+        brought=brought,
+        files=NOTEBOOK_FILES,
 
 
 rule figures:
     """Every figure, as a picture and for print."""
     input:
-        FIGURE_FILES,
+        brought=brought,
+        files=FIGURE_FILES,
 
 
 for name, drawn in FIGURES.items():
@@ -61,8 +59,8 @@ for name, drawn in FIGURES.items():
 rule page:
     """One page with the run's figures, tables and notebooks."""
     input:
-        notebooks=rules.notebooks.input,
-        figures=rules.figures.input,
+        notebooks=NOTEBOOK_FILES,
+        figures=FIGURE_FILES,
         tables=PARQUET_FILES,
     output:
         page="<results>/index.html",

@@ -4,7 +4,8 @@
 rule tables:
     """Every table of the run."""
     input:
-        TABLE_FILES,
+        brought=brought,
+        files=TABLE_FILES,
 
 
 rule specificity:
@@ -47,7 +48,7 @@ rule tabulate:
         given=ancient(given("tabulate")),
         truth=ancient(truth_files()),
         backbones=per_backbone("benchmark.parquet", "locality.parquet", "layers.parquet", "layers.json"),
-        trained=per_backbone("hypernet_log.parquet", "specificity.parquet"),
+        trained=hypernet_files(),
         networks=network_logs(),
         edits=edit_files(),
     output:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vitedit.config.section import Name, Positive, Scalar, Section, Sparsity, Unique
+from vitedit.config.section import Name, Positive, Scalar, Section, Sparsity, Unique, as_number
 
 
 class EditorConfig(BaseModel):
@@ -24,6 +24,14 @@ class EditorConfig(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """Hyper-parameters as written."""
         return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="after")
+    def _numbers(self) -> "EditorConfig":
+        for key, value in [*self.parameters.items(), *self.tune.items(), *self.original.items()]:
+            for one in value if isinstance(value, list) else [value]:
+                if number := as_number(one):
+                    raise ValueError(f"{key}: YAML reads '{one}' as text; write {number}")
+        return self
 
     @model_validator(mode="after")
     def _one_knob(self) -> "EditorConfig":
@@ -45,6 +53,11 @@ class EditorConfig(BaseModel):
         if knob is None:
             return [self.parameters]
         return [self.parameters | {knob: value} for value in self.parameters[knob]]
+
+    def tried(self) -> list[dict[str, Scalar]]:
+        """Every setting that a run or its tuning may edit with."""
+        original = [self.middle() | self.original] if self.original else []
+        return [*self.settings(), *self.trials(), *original]
 
     def middle(self) -> dict[str, Scalar]:
         """One setting: the middle value of the knob."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -58,12 +58,23 @@ class Config(Section):
     """The budget of trials."""
     train_editor: TrainEditorConfig = TrainEditorConfig()
     """Networks that predict edits."""
+    methods: Annotated[list[Name], Field(min_length=1), Unique] | None = None
+    """Those of `editors` that the run compares; the others are left out of everything. Null compares all."""
     editors: Annotated[dict[Name, EditorConfig], Field(min_length=1)]
-    """Methods to compare, with their hyper-parameters."""
+    """Methods with their hyper-parameters; those that `methods` does not name are dropped when a configuration is read."""
     methods_per_job: Positive = 1
     """Methods that one job edits or tunes with; more than one pays where jobs are so short that starting them counts."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_methods(cls, values: Any) -> Any:
+        match values:
+            case {"methods": list(kept), "editors": dict(editors)}:
+                _known("methods", [str(name) for name in kept], editors)
+                return {**values, "editors": {name: editors[name] for name in editors if name in kept}}
+        return values
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -121,6 +132,11 @@ class Config(Section):
     def tuned_methods(self) -> list[str]:
         """Methods that have trials."""
         return [method for method, section in self.editors.items() if section.tune]
+
+    @property
+    def artifacts(self) -> set[str]:
+        """Trained artefacts that some method needs."""
+        return {name for section in self.editors.values() for name in section.artifacts}
 
     @property
     def classes_file(self) -> Path | None:

@@ -1,5 +1,6 @@
 """What all parts of the configuration share: kinds of values, and a strict frozen base class."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,13 @@ def _unique(values: list[Any]) -> list[Any]:
 
 
 Unique = AfterValidator(_unique)
+
+
+def as_number(value: object) -> str:
+    """What to write instead of a text that was meant as a number: 1.0e-3 for "1e-3"; empty for everything else."""
+    text = value if isinstance(value, str) else ""
+    found = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", text)
+    return f"{found[1]}{found[2] or '.0'}e{found[3] or '+'}{found[4]}" if found else ""
 
 
 class Section(BaseModel):

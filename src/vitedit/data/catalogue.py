@@ -155,8 +155,9 @@ def needed(config: Config) -> list[Path]:
     stronger = config.benchmark.stronger if config.benchmark.rule == "mad" else None
     models = [*config.backbones, *([stronger] if stronger else [])]
     images = [config.benchmark.images, *config.benchmark.styles, *config.locality_images]
-    images += [config.meta_train.pseudo.images, config.statistics_images]
-    taken_over = config.meta_train.checkpoint
+    images.append(config.meta_train.pseudo.images)
+    images += [config.statistics_images] if {"memory", "covariance"} & config.artifacts else []
+    taken_over = config.meta_train.checkpoint if "hypernet" in config.artifacts else None
     files = files_of(config, models, dict.fromkeys(images))
     return [*files, *([taken_over] if taken_over else [])]
 

@@ -64,8 +64,7 @@ def check(config: Config) -> None:
             raise ConfigError(
                 f"editors.{method}.artifacts: {section.artifacts} given, the method needs {list(cls.artifacts)}."
             )
-        original = [section.middle() | section.original] if section.original else []
-        for setting in [*section.settings(), *section.trials(), *original]:
+        for setting in section.tried():
             _check_setting(method, cls, setting)
 
 

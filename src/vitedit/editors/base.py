@@ -18,6 +18,10 @@ class Editor(ABC):
     artifacts: ClassVar[tuple[str, ...]] = ()
     """Names of the trained artefacts that are passed as fields; the class of such a field has `load(path, base, depends)`."""
 
+    masks: ClassVar[str] = "units"
+    """What a hyper-parameter `sparsity` is a share of: hidden `units` of the chosen matrices, their `weights`, or the
+    `neurons` of the chosen blocks' FFNs."""
+
     def cut(self, base: Split) -> Split:
         """The model cut before the matrices that this method edits: by default those that the run chose.
 

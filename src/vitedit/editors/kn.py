@@ -1,7 +1,7 @@
 """KN: fine-tuning of knowledge neurons (Dai et al., ACL 2022, as the localiser of the paper's comparison)."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from vitedit.config import DescentConfig, Positive, Rate, Sparsity
 from vitedit.editors.base import Editor
@@ -29,6 +29,7 @@ class KnowledgeNeurons(Editor):
     """What is attributed to the neurons."""
     tokens: Positions = "all"
     """Tokens whose activations count."""
+    masks: ClassVar[str] = "neurons"
 
     def cut(self, base: Split) -> Split:
         """Before the FFNs of the run's blocks: only they have such neurons."""

@@ -1,7 +1,7 @@
 """SPT: fine-tuning of the single weights that the loss is most sensitive to (He et al., ICCV 2023)."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from vitedit.config import DescentConfig, Rate, Sparsity
 from vitedit.editors.base import Editor
@@ -21,6 +21,7 @@ class SensitiveWeights(Editor):
     """Step size of RMSprop."""
     sparsity: Sparsity
     """Share of weights that stay frozen."""
+    masks: ClassVar[str] = "weights"
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Masks by squared gradients and descends under the masks."""

@@ -66,7 +66,8 @@ computed by this run.</p>
 <main>
 <h2 id="numbers">Headline numbers</h2>
 <p class="quiet">Means over all groups with 95 % intervals over groups. Of a method with several settings, the one with the
-largest value of its knob; all settings are in the figures and tables below. Weights: share of the
+highest harmonic mean of generalization and locality over all groups, chosen in the same way for every method and on the very
+groups that it is shown for; all settings are in the figures and tables below. Weights: share of the
 backbone that an edit changes.</p>
 <div class="wide"><table class="numbers"><thead><tr><th>Method</th><th>Setting</th><th>Success</th><th>Generalization</th>
 <th>Locality</th><th>Weights</th></tr></thead><tbody>

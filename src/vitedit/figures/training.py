@@ -22,7 +22,8 @@ from vitedit.figures.style import (
 )
 
 IMPORTED = (
-    "The hypernetwork of this run was imported (meta_train.checkpoint), so there is no training to show."
+    "The hypernetwork of this run was imported (meta_train.checkpoint), or no method needs one,\n"
+    "so there is no training to show."
 )
 """What stands in the place of Fig. H and its words in a run that trains no hypernetwork."""
 

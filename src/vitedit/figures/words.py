@@ -122,7 +122,7 @@ def differences_table(
         ],
     )
     keys = ["backbone", "subset", "reference", "value"]
-    wide = table.pivot(index=keys, columns="metric", values="gain")
+    wide = table.pivot(index=keys, columns="metric", values="gain").reindex(columns=["gr", "lr"])
     order = table[keys].drop_duplicates()
     named = {
         "subset": "Subset",

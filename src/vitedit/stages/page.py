@@ -16,7 +16,7 @@ from vitedit.config import Config
 from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, TABLES
 from vitedit.figures.captions import CAPTIONS
-from vitedit.figures.claims import claims, percentages
+from vitedit.figures.claims import claims, harmonic, percentages
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
 from vitedit.figures.words import curves_table, groups_table, layers_table
@@ -68,12 +68,12 @@ def _counts(tables: Tables) -> str:
 
 
 def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:
-    """The last setting of every method over all groups."""
+    """Of every method the setting with the highest harmonic mean of GR and LR over all groups, the first of equals."""
     look, every = methods(curves["method"]), curves[curves["subset"] == "all"]
     several = every["backbone"].nunique() > 1
     cards = []
     for (backbone, method), points in every.groupby(["backbone", "method"], sort=False):
-        row = points.sort_values("value").iloc[-1]
+        row = points.iloc[harmonic(points).fillna(-1).argmax()]
         rates = {
             name: _split(percentages(*(row[f"{name}{end}"] for end in ("", "_low", "_high"))))
             for name in ("sr", "gr", "lr")

@@ -24,6 +24,15 @@ EDITOR_LOG = [
     "seconds",
 ]
 """Columns of the table `editor_training` of a run without such networks."""
+HYPERNET = "hypernet"
+"""Artefact of the methods that a hypernetwork says where to edit."""
+_MASKS = {
+    "training": "iteration phase kl sparsity_searched sparsity_predicted regression_loss seconds",
+    "masks": "group_a group_b edit_a edit_b file_a file_b iou",
+    "specificity": "group_a group_b iou pairs",
+    "overlap": "within between difference groups within_pairs between_pairs sparsity chance",
+}
+"""Tables about the hypernetwork with some of their columns: without rows where no method needs one."""
 
 
 def tabulate(config: Config, *, output: Path, truth: Path | None = None) -> None:
@@ -106,29 +115,38 @@ def _backbone_tables(
     choice: Mapping[str, Any] = load_json(
         folder / "layers.json", depends(config, "search_layers", backbone=backbone)
     )
-    pairs = read("specificity", "specificity.parquet")
-    matrix = tables.specificity(pairs)
     made = {
         "groups": tables.add_truth(tables.groups(benchmark, names), benchmark, truth),
         "layers": tables.layers(read("search_layers", "layers.parquet"), choice, resamples, seed),
-        "training": read("meta_train", "hypernet_log.parquet"),
         "editor_training": _editor_training(config, backbone),
-        "masks": pairs,
-        "specificity": matrix,
-        "overlap": pd.DataFrame([tables.overlap(matrix, config.specificity.sparsity, resamples, seed)]),
         "gallery": _gallery(config, benchmark, locality, names),
-    }
+    } | _mask_tables(config, read)
     return {
         name: table.assign(backbone=backbone)[["backbone", *table.columns]] for name, table in made.items()
     }
 
 
+def _mask_tables(config: Config, read: Callable[[str, str], pd.DataFrame]) -> Tables:
+    """Tables about one backbone's hypernetwork; no rows where no method needs one."""
+    if HYPERNET not in config.artifacts:
+        return {name: pd.DataFrame(columns=columns.split()) for name, columns in _MASKS.items()}
+    pairs = read("specificity", "specificity.parquet")
+    matrix = tables.specificity(pairs)
+    row = tables.overlap(matrix, config.specificity.sparsity, config.search.bootstrap, _seed(config))
+    training = read("meta_train", "hypernet_log.parquet")
+    return {
+        "training": training,
+        "masks": pairs,
+        "specificity": matrix,
+        "overlap": pd.DataFrame([row]),
+    }
+
+
 def _editor_training(config: Config, backbone: str) -> pd.DataFrame:
     """Logs of the networks that configured methods edit with; no rows where no method needs one."""
-    needed = {name for editor in config.editors.values() for name in editor.artifacts}
     logs = [pd.DataFrame(columns=EDITOR_LOG)]
     for network, stage in ARTIFACTS.items():
-        if stage == TRAINS_EDITORS and network in needed:
+        if stage == TRAINS_EDITORS and network in config.artifacts:
             path = config.results / backbone / f"{network}_log.parquet"
             log = load_table(path, depends(config, stage, backbone=backbone, method=network))
             logs.append(log.assign(network=network)[["network", *log.columns]])

@@ -1,0 +1,76 @@
+"""What can be found out about a run's models before any job: they are built without weights, on torch's meta device."""
+
+from collections.abc import Iterator
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from vitedit.config import Config
+from vitedit.editors import editor_class
+from vitedit.errors import ConfigError
+from vitedit.model.sites import Part, find_sites
+from vitedit.model.vit import build_vit
+from vitedit.where.masks import kept_units
+from vitedit.where.search import runs
+
+
+def check_models(config: Config) -> None:
+    """Builds the run's backbones and its stronger model, and looks for blocks and sparsities that no edit can be made with.
+
+    Raises:
+        ConfigError: timm cannot make a model, it has no such block, or a sparsity leaves nothing to edit.
+    """
+    stronger = [config.benchmark.stronger] if config.benchmark.stronger else []
+    vits = {name: _build(config, name) for name in dict.fromkeys([*config.backbones, *stronger])}
+    for name in config.backbones:
+        _check_blocks(config, name, len(vits[name].blocks))
+        _check_sparsities(config, name, vits[name])
+
+
+def _build(config: Config, name: str) -> VisionTransformer:
+    with torch.device("meta"):
+        try:
+            return build_vit(config.models[name])
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}: {error}") from None
+
+
+def _check_blocks(config: Config, name: str, depth: int) -> None:
+    if wrong := [block for block in config.sites.blocks or [] if block >= depth]:
+        raise ConfigError(
+            f"sites.blocks: {wrong[0]} given, but the model '{name}' has the blocks 0 to {depth - 1}."
+        )
+
+
+def _check_sparsities(config: Config, name: str, vit: VisionTransformer) -> None:
+    """Of the blocks that are given, or of all that the layer search may choose."""
+    every: list[tuple[Part, list[int]]] = [
+        (run.part, run.blocks) for run in runs(len(vit.blocks), config.search.run_length)
+    ]
+    if config.sites.blocks:
+        every = [(config.sites.part, config.sites.blocks)]
+    for part, blocks in every:
+        sites = find_sites(vit, part, blocks)
+        sizes = {
+            "units": sum(site.size(vit) for site in sites),
+            "weights": sum(vit.get_parameter(site.name).numel() for site in sites),
+            "neurons": sum(site.size(vit) for site in find_sites(vit, "mlp", blocks)) // 2,
+        }
+        for place, sparsity, kind in _sparsities(config):
+            try:
+                kept_units(sparsity, sizes[kind])
+            except ConfigError:
+                raise ConfigError(
+                    f"{place}: {sparsity} leaves none of the {sizes[kind]} {kind} that may be edited in the blocks "
+                    f"{', '.join(map(str, blocks))} ({part}) of '{name}'. Lower it, or give other blocks (`sites`)."
+                ) from None
+
+
+def _sparsities(config: Config) -> Iterator[tuple[str, float, str]]:
+    """Every sparsity of the run: its place in the configuration, its value, and what it is a share of."""
+    for method, section in config.editors.items():
+        for setting in section.tried():
+            if isinstance(value := setting.get("sparsity"), int | float):
+                yield f"editors.{method}.sparsity", value, editor_class(method).masks
+    if "hypernet" in config.artifacts:
+        yield "specificity.sparsity", config.specificity.sparsity, "units"
