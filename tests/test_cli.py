@@ -163,7 +163,8 @@ def test_other_errors_keep_their_traceback(monkeypatch):
 
 
 def test_every_stage_is_a_subcommand_and_a_module_with_its_function():
-    assert {name.replace("-", "_") for name in cli.STAGES} == set(lineage.UPSTREAM)
+    by_hand = {"import_hypernet"}  # a command that no rule calls
+    assert {name.replace("-", "_") for name in cli.STAGES} - by_hand == set(lineage.UPSTREAM)
     for name in lineage.UPSTREAM:
         tree = ast.parse((ROOT / f"src/vitedit/stages/{name}.py").read_text())
         assert name in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]

@@ -46,8 +46,8 @@ def test_a_changed_section_affects_its_stage_and_those_after_it(section, values,
     assert affected(changed(section, **values)) == stages
 
 
-def test_editing_as_the_published_code_does_affects_the_edits_alone():
-    assert affected(CONFIG.model_copy(update={"reference": True})) == ["tune", "edit_groups"]
+def test_editing_as_the_published_code_does_affects_what_is_made_with_masks():
+    assert affected(CONFIG.model_copy(update={"reference": True})) == ["tune", "edit_groups", "specificity"]
 
 
 def test_another_hypernetwork_affects_what_a_training_would():

@@ -27,7 +27,6 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "build_benchmark": (),
     "build_locality": (),
     "search_layers": ("build_benchmark", "build_locality"),
-    "import_hypernet": (),
     "meta_train": ("search_layers",),
     "collect_statistics": ("build_benchmark", "build_locality"),
     "train_editor": ("build_benchmark", "build_locality"),

@@ -9,7 +9,7 @@ import pytest
 import synthetic
 from test_notebooks import SOURCES, run_cells, save_blank
 
-from vitedit.config import Config, EditorConfig
+from vitedit.config import BenchmarkConfig, Config, EditorConfig
 from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, TABLES, style
 from vitedit.figures.captions import CAPTIONS
@@ -19,7 +19,13 @@ from vitedit.stages.tabulate import _mask_tables
 
 Tables = dict[str, pd.DataFrame]
 PNG = b"\x89PNG\r\n\x1a\n rest"
-CONFIG = Config.model_construct(run="synthetic <run>", seed=3, backbones=["base", "small"])
+CONFIG = Config.model_construct(
+    run="synthetic <run>",
+    note="Only <numbers>.",
+    seed=3,
+    backbones=["base", "small"],
+    benchmark=BenchmarkConfig(rule="published", images="natural"),
+)
 
 
 class Links(HTMLParser):
@@ -75,6 +81,9 @@ def test_page_is_whole_and_offline(tmp_path: Path, tables: Tables) -> None:
         *(f"notebooks/{name}.{ending}" for name in FIGURES for ending in ("html", "ipynb")),
     }
     assert "1.5 minutes of computing" in text and "edit_groups" in text
+    assert "Only &lt;numbers&gt;." in text and "Natural groups are the published ones" in text
+    groups = tables["groups"].groupby("backbone").size()
+    assert all(f"{name} on {count} groups" in text for name, count in groups.items())
 
 
 def test_numbers_are_those_of_the_tables(tmp_path: Path, tables: Tables) -> None:

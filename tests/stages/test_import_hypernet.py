@@ -51,8 +51,9 @@ def imported(shared_world):
     """A run with a published hypernetwork, edited and measured as the published code does."""
     torch.save(STATE, "h.pth")
     configure(shared_world)
-    for stage in ("build-benchmark", "build-locality", "search-layers", "meta-train", "specificity"):
+    for stage in ("build-benchmark", "build-locality", "search-layers", "meta-train"):
         assert shared_world.run(stage) == 0
+    assert shared_world.run("specificity", "--reference") == 0
     output = shared_world.results / "edits" / "hypernet.parquet"
     assert shared_world.edit("hypernet", output, "--reference") == 0
     return shared_world
@@ -161,7 +162,10 @@ def test_without_fixed_blocks_the_search_says_where(imported, capsys):
     [
         (import_words("absent.pth"), "absent.pth: no such file"),
         (import_words("tiny.safetensors"), "tiny.safetensors is no hypernetwork of the published class"),
-        ([*import_words(), "--backbone", "tinny"], "no model 'tinny'. Models: tiny."),
+        (
+            [*import_words(), "--backbone", "tinny"],
+            "--backbone: the configuration has no 'tinny'. It has: tiny.",
+        ),
     ],
 )
 def test_mistakes_are_one_message(imported, capsys, words, message):

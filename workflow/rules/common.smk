@@ -69,7 +69,7 @@ IMAGE_SETS = {
 }
 
 # jobs find `vitedit` beside the running interpreter, whether the environment is activated or not
-shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 
 def made_here(file):

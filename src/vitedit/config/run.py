@@ -24,6 +24,8 @@ class Config(Section):
 
     run: Name
     """Name of the run; everything it makes lies under results/<run>/."""
+    note: str | None = None
+    """What a reader of the run's page has to know first."""
     seed: int = 0
     """Seed of everything random."""
     reference: bool = False

@@ -54,6 +54,7 @@ TEMPLATE = """<!DOCTYPE html>
 <header>
 <h1>Learning where to edit Vision Transformers, replicated</h1>
 <p class="lead">Run <strong>{{ run }}</strong>: {{ counts }}</p>
+{% if note %}<p class="lead">{{ note }}</p>{% endif %}
 <p>A Vision Transformer that errs on one image is corrected by changing a few of its weights. A hypernetwork looks at the image
 and predicts where to change: a mask over the hidden units of a few layers. Gradient descent says how. A good edit also corrects
 other images with the same kind of error (generalization) and changes nothing else (locality). The method is from

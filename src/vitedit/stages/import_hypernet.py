@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitedit.artifacts import load_json, provenance
 from vitedit.config import Config
-from vitedit.errors import ConfigError, UnknownNameError
+from vitedit.errors import ConfigError
 from vitedit.lineage import depends
 from vitedit.model.sites import Site, find_sites
 from vitedit.model.vit import Split, build_vit
@@ -27,12 +27,9 @@ def import_hypernet(
         choice: Result of the layer search, needed unless `sites.blocks` says which blocks are edited.
 
     Raises:
-        UnknownNameError: No such model.
         ConfigError: Nothing says which blocks are edited, or the heads do not divide the width.
         ArtifactError: The file is missing, damaged, or no network for this backbone and these blocks.
     """
-    if backbone not in config.models:
-        raise UnknownNameError(f"no model '{backbone}'. Models: {', '.join(config.models)}.")
     vit = build_vit(config.models[backbone])
     if choice is not None:
         made = load_json(choice, depends(config, "search_layers", backbone=backbone))

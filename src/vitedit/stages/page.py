@@ -12,7 +12,7 @@ import yaml
 
 from vitedit import __version__
 from vitedit.artifacts import KEY, atomic
-from vitedit.config import Config
+from vitedit.config import BenchmarkConfig, Config
 from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, TABLES
 from vitedit.figures.captions import CAPTIONS
@@ -40,7 +40,8 @@ def page(config: Config, *, output: Path) -> None:
     text = environment.from_string(TEMPLATE).render(
         run=config.run,
         style=STYLE,
-        counts=_counts(tables),
+        counts=_counts(tables, config.benchmark),
+        note=config.note,
         cards=_cards(tables["curves"]),
         claims=claims(tables),
         several=len(config.backbones) > 1,
@@ -58,13 +59,23 @@ def page(config: Config, *, output: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _counts(tables: Tables) -> str:
-    """What the run consists of, in one sentence."""
+ORIGINS = {
+    "mad": "Natural groups were found by the MAD competition: images on which two confident models disagree.",
+    "errors": "Natural groups are labelled images that the model gets wrong.",
+    "published": "Natural groups are the published ones, less the images that the model gets right.",
+}
+"""Rule of the benchmark -> where its natural groups come from."""
+
+
+def _counts(tables: Tables, benchmark: BenchmarkConfig) -> str:
+    """What the run consists of, and where its groups come from."""
     edits, groups = tables["edits"], tables["groups"]
     subsets = ", ".join(words(name) for name in groups["subset"].unique())
-    models = ", ".join(groups["backbone"].unique())
-    kinds = groups[["subset", "group"]].drop_duplicates().shape[0]
-    return f"{len(edits):,} edits with {edits['method'].nunique()} methods of {models} on {kinds} groups ({subsets})."
+    each = [
+        f"{name} on {count} groups" for name, count in groups["backbone"].value_counts(sort=False).items()
+    ]
+    methods = edits["method"].nunique()
+    return f"{len(edits):,} edits with {methods} methods, {', '.join(each)} ({subsets}). {ORIGINS[benchmark.rule]}"
 
 
 def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:
