@@ -58,6 +58,16 @@ def test_what_the_catalogue_says_of_the_sets():
     }
 
 
+def test_the_paper_run_refuses_a_part_of_a_set_whose_size_is_known():
+    sets, images = 0, load(EMBEDDED, PAPER).images
+    for one in images.values():
+        owner = SETS[owner_of(one.path if one.path.suffix else one.path / one.folder, SETS)]
+        known = owner.images if isinstance(owner.images, int) else None
+        assert one.min_images == known, one
+        sets += known is not None
+    assert sets == 6
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -239,6 +239,15 @@ def csv_labels(tmp_path: Path, text: str) -> tuple[tuple[str, ...], list[int]]:
     return images.files, images.labels.tolist()
 
 
+def test_a_part_of_a_set_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    whole = {"path": tmp_path, "labels": "none"}
+    assert len(open_images("x", ImagesConfig.model_validate(whole | {"min_images": 2}))) == 2
+    with pytest.raises(ImageError, match=r"images\.x: 2 images in .*, 3 are needed \(`min_images`\)"):
+        open_images("x", ImagesConfig.model_validate(whole | {"min_images": 3}))
+
+
 def test_labels_from_a_table(tmp_path: Path) -> None:
     files, labels = csv_labels(tmp_path, "\ufeffclass,image,more\n7,b/1.png,x\n812,a/0.png,y\n")
     assert files == ("a/0.png", "b/1.png") and labels == [812, 7]

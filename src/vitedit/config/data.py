@@ -81,6 +81,8 @@ class ImagesConfig(Section):
     and in each of file names (torchvision's). Code in the file is never run."""
     mask_key: str = ""
     """Name of the array in `mask`, if it holds a dictionary of arrays."""
+    min_images: Positive | None = None
+    """Fewer images at the place than this, before any are left out, are an error: nothing runs on a part of a data set."""
 
     @property
     def files(self) -> list[Path]:

@@ -60,14 +60,14 @@ def open_images(name: str, config: ImagesConfig, classes: Sequence[str] | None =
     """Lists the images of a set, sorted by name, and their labels; decodes nothing.
 
     Raises:
-        ImageError: Nothing there, no images, a mask that does not fit them, an image without a label, a label that fits
+        ImageError: Nothing there, no or too few images, a mask that does not fit them, an image without a label, a label that fits
             no class or several (see `read_labels`).
     """
     source = open_source(name, config)
     files = source.names()
-    if not files:
-        place = config.path / config.folder
-        raise ImageError(f"images.{name}: no images in {place}. {remedy(config.path)}")
+    if len(files) < (least := config.min_images or 1):
+        place, wanted = config.path / config.folder, f", {least} are needed (`min_images`)" if least > 1 else ""
+        raise ImageError(f"images.{name}: {len(files) or 'no'} images in {place}{wanted}. {remedy(config.path)}")
     labels = None if config.labels == "none" else read_labels(name, config, files, classes)
     listed = sorted(_unmasked(name, config, files).intersection(files if labels is None else labels))
     if not listed:

@@ -50,20 +50,23 @@ def _check_sparsities(config: Config, name: str, vit: VisionTransformer) -> None
     if config.sites.blocks:
         every = [(config.sites.part, config.sites.blocks)]
     for part, blocks in every:
-        sites = find_sites(vit, part, blocks)
-        sizes = {
-            "units": sum(site.size(vit) for site in sites),
-            "weights": sum(vit.get_parameter(site.name).numel() for site in sites),
-            "neurons": sum(site.size(vit) for site in find_sites(vit, "mlp", blocks)) // 2,
-        }
         for place, sparsity, kind in _sparsities(config):
+            size = _size(vit, part, blocks, kind)
             try:
-                kept_units(sparsity, sizes[kind])
+                kept_units(sparsity, size)
             except ConfigError:
                 raise ConfigError(
-                    f"{place}: {sparsity} leaves none of the {sizes[kind]} {kind} that may be edited in the blocks "
+                    f"{place}: {sparsity} leaves none of the {size} {kind} that may be edited in the blocks "
                     f"{', '.join(map(str, blocks))} ({part}) of '{name}'. Lower it, or give other blocks (`sites`)."
                 ) from None
+
+
+def _size(vit: VisionTransformer, part: Part, blocks: list[int], kind: str) -> int:
+    """How many there are of what a sparsity is a share of; neurons are those of the FFNs, whatever part is edited."""
+    sites = find_sites(vit, "mlp" if kind == "neurons" else part, blocks)
+    if kind == "weights":
+        return sum(vit.get_parameter(site.name).numel() for site in sites)
+    return sum(site.size(vit) for site in sites) // (2 if kind == "neurons" else 1)
 
 
 def _sparsities(config: Config) -> Iterator[tuple[str, float, str]]:
