@@ -110,7 +110,7 @@ def values(folder: Path, **changes: Any) -> dict[str, Any]:
             "max_edits": 2,
         }
         | changes,
-        "locality": {"sources": ["val"]},
+        "locality": {"sources": ["val"], "min_images": 1},
         "meta_train": {"pseudo": {"images": "val"}},
         "editors": {"ft": {}},
     }

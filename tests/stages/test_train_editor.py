@@ -75,4 +75,4 @@ def test_the_first_weights_do_not_depend_on_what_ran_before(manifests):
 
 def test_an_unknown_network_is_refused(manifests, capsys):
     assert train(manifests, "serac") == 2
-    assert "no network 'serac' to train. Networks: ke, mend." in capsys.readouterr().err
+    assert "--network: the configuration has no 'serac'. It has: ke, mend." in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config, LocalityConfig
@@ -38,11 +38,11 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
     settings = config.locality
     sources = []
     for name in settings.sources:
-        images, probabilities = _predict(config, backbone, model, name)
+        images, probabilities = _predict(config, backbone, model, name, device)
         labels = labels_of(images, probabilities.shape[1])
         sources.append(_once(margins(images, probabilities, labels), labels, settings))
     if settings.published:
-        measured = published(*_predict(config, backbone, model, settings.published))
+        measured = published(*_predict(config, backbone, model, settings.published, device))
     else:
         measured = near_boundary(sources, settings.gap, settings.max_images, settings.min_images)
     table = pd.concat([measured, next_band(sources, settings.gap, settings.max_images)], ignore_index=True)
@@ -59,12 +59,11 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
 
 
 def _predict(
-    config: Config, backbone: str, model: VisionTransformer, name: str
+    config: Config, backbone: str, model: nn.Module, name: str, device: torch.device
 ) -> tuple[ImageSet, np.ndarray]:
     """A set of images and the model's probabilities on it."""
     images = open_images(name, config.images[name], read_classes(config.classes))
-    transform = config.models[backbone].transform
-    return images, predict(model, images, transform, next(model.parameters()).device)
+    return images, predict(model, images, config.models[backbone].transform, device)
 
 
 def _once(source: Margins, labels: np.ndarray, config: LocalityConfig) -> Margins:

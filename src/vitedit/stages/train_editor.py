@@ -8,7 +8,6 @@ import torch
 
 from vitedit.artifacts import provenance, save_table, seed_of
 from vitedit.config import Config
-from vitedit.errors import UnknownNameError
 from vitedit.learned.editor_training import Batches, EditorTraining, KeTraining, MendTraining
 from vitedit.learned.network import last_ffns
 from vitedit.lineage import depends
@@ -36,13 +35,7 @@ def train_editor(
     state: Path,
     device: torch.device,
 ) -> None:
-    """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`.
-
-    Raises:
-        UnknownNameError: No such network.
-    """
-    if network not in NETWORKS:
-        raise UnknownNameError(f"no network '{network}' to train. Networks: {', '.join(NETWORKS)}.")
+    """Meta-trains on pre-training images that are in neither the benchmark nor the locality set; resumes from `state`."""
     base = Backbone.load(config, backbone, (), device)
     pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
     training = _training(config, network, base, pseudo.views)
