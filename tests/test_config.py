@@ -187,3 +187,14 @@ def test_what_only_a_left_out_method_needs_is_not_asked_for():
     assert not {"sketch.zip", "hypernet.pth"} & files("ft")
     assert {"sketch.zip", "hypernet.pth"} & files("rome") == {"sketch.zip"}
     assert {"sketch.zip", "hypernet.pth"} & files("hypernet", "t_patcher") == {"sketch.zip", "hypernet.pth"}
+
+
+def test_a_section_given_twice_is_refused_and_an_anchor_may_be_overruled(tmp_path: Path) -> None:
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("run: a\nlocality: { gap: 0.1 }\nlocality: { gap: 0.2 }\n")
+    with pytest.raises(ConfigError, match=r"the key 'locality' is given twice(.|\n)*line 1"):
+        load(CONFIG / "config.yaml", twice)
+    merged = tmp_path / "merged.yaml"
+    merged.write_text("descent: &some { max_steps: 7 }\nsearch: { <<: *some }\n")
+    with pytest.raises(ConfigError, match="unknown key 'search.max_steps'"):
+        load(CONFIG / "config.yaml", merged)

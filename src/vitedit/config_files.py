@@ -30,7 +30,7 @@ def load(*paths: Path) -> Config:
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        merged = overlay(merged, _read(path))
+        merged = overlay(merged, read(path))
     return parse(merged, source=" + ".join(str(path) for path in paths))
 
 
@@ -49,9 +49,25 @@ def parse(values: Mapping[str, Any], source: str) -> Config:
         raise ConfigError("\n".join(_explain(source, detail) for detail in error.errors())) from None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, where YAML would drop the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping of unique keys; those that `<<` brings in may be given again."""
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"the key '{twice[0]}' is given twice{node.start_mark}; keep one section")
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """One configuration file.
+
+    Raises:
+        ConfigError: Missing, no YAML mapping, or a key is given twice.
+    """
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.load(Path(path).read_text(), _Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file. The project's own lie in config/.") from None
     except yaml.YAMLError as error:

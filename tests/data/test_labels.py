@@ -166,6 +166,13 @@ def test_the_odd_one_out_is_the_mistake(tmp_path: Path):
         table(tmp_path, "file,label\na.png,tench\nb.png,7\nc.png,maillot\n", FEW)
 
 
+def test_a_number_that_is_another_classs_name_is_refused(tmp_path: Path):
+    rows = "file,label\na.png,1\nb.png,2\n"
+    with pytest.raises(ImageError, match=r"'1' .* could be the class index 1 or the name of class 0; rename"):
+        table(tmp_path, rows, ["1", "2", "3"])
+    assert table(tmp_path, rows, ["0", "1", "2"]) == {"a.png": 1, "b.png": 2}
+
+
 def test_rows_are_chosen_by_value(tmp_path: Path):
     rows = "file,label,light,yaw\na.png,1,Default,0\nb.png,2,Red,0.0\nc.png,3,Red,45\nd.png,0,Red,\n"
     assert table(tmp_path, rows, None, rows={"light": "Red"}) == {"b.png": 2, "c.png": 3, "d.png": 0}

@@ -77,6 +77,8 @@ def test_too_few_says_what_would_do() -> None:
         match=r"4 images have .* below `locality.gap` \(0.05\), 5 are needed .* 0\.251 would give 6",
     ):
         near_boundary(SOURCES, 0.05, None, min_images=5)
+    with pytest.raises(ConfigError, match=r"No gap gives enough, since the model gets only 6 right"):
+        near_boundary(SOURCES, 1.0, None, min_images=7)
     wrong = (VAL_LABELS + 1) % 3
     with pytest.raises(ConfigError, match=r"no image right \(val: 4 images, 0 right\)"):
         near_boundary([margins(image_set("val", wrong), VAL, wrong)], 0.05, None)

@@ -88,8 +88,8 @@ def test_a_written_configuration_loads_again_to_the_same(transform: object):
     ("transform", "name", "message"),
     [
         ("tim", "deit_tiny_patch16_224", "'tim' is no transform; write a section, `timm` or `published`"),
-        ("timm", "no_such_model", "needs a model that timm knows, 'no_such_model' is none"),
-        ("timm", "deit_tiny_patch16_224.no_such_tag", "needs a model that timm knows"),
+        ("timm", "no_such_model", "transform of 'no_such_model', which is no model of timm; correct `name`"),
+        ("timm", "deit_tiny_patch16_224.no_such_tag", "which is no model of timm"),
         ("timm", "vit_so400m_patch14_siglip_378.webli_ft_in1k", "crop mode 'squash'"),
         (None, "deit_tiny_patch16_224", "valid dictionary or instance"),
     ],

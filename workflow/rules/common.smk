@@ -11,6 +11,7 @@ from snakemake.logging import logger
 
 from vitedit import lineage
 from vitedit.config_files import parse as parse_config  # Snakemake has a `parse` of its own
+from vitedit.config_files import read as read_config
 from vitedit.data import catalogue
 from vitedit.errors import ConfigError
 from vitedit.figures import FIGURES, TABLES
@@ -20,6 +21,8 @@ OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if str(file) 
 ON_TOP = ["--config"] if workflow.config_settings.config else []
 
 try:
+    for file in workflow.configfiles:  # Snakemake takes the last of two sections of one name
+        read_config(file)
     CONFIG = parse_config(config, source=" + ".join([BASE_FILE, *OVERLAYS, *ON_TOP]))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -51,7 +51,9 @@ def timm_transform(name: str, architecture: Mapping[str, Scalar] | None = None) 
     except RuntimeError:  # a known model with an unknown tag
         known = None
     if known is None:
-        raise ValueError(f"`timm` needs a model that timm knows, '{name}' is none; write the section out")
+        raise ValueError(
+            f"`timm` asks timm for the transform of '{name}', which is no model of timm; correct `name`"
+        )
     square = known.input_size[1] == known.input_size[2]
     if known.crop_mode != "center" or known.interpolation not in FILTERS or not square:
         raise ValueError(

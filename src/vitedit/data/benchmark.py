@@ -97,8 +97,8 @@ def largest_groups(
     if not ranked:
         raise ConfigError(
             f"benchmark: {len(candidates)} candidates in {len(sizes)} groups, the largest of {sizes.max()} "
-            f"images, but `benchmark.min_size` is {min_size}. Lower it or `benchmark.min_confidence`, "
-            "or give more images."
+            f"images, but `benchmark.min_size` is {min_size}. Lower it, give more images, or lower "
+            "`benchmark.min_confidence` (with the rule `mad`)."
         )
     return ranked[:groups], ranked[groups : groups + held_out]
 

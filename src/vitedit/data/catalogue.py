@@ -188,13 +188,13 @@ def message(missing: Sequence[Path], sets: Mapping[str, Dataset], command: str) 
 
 def loose_remedy(missing: Iterable[Path]) -> str:
     """How to get missing files that are in no catalogue."""
-    tops = {path.parts[0] for path in missing}
+    missing = list(missing)
+    tops, names = {path.parts[0] for path in missing}, ", ".join(map(str, missing))
     if "data" in tops:
         return "Files below data/ are released with the project: run `dvc pull` (docs/dvc.md)."
     if "photos" in tops:
         return (
-            "Put or link your photographs at photos/: photos/photos.csv with the columns file (relative to photos/) and "
-            "imagenet_index (0-999), and the weights at the place that config/photos.yaml names (docs/own-photos.md)."
+            f"{names}: yours to bring, or to name otherwise in the configuration. config/photos.yaml expects photos/photos.csv with the "
+            "columns file (below photos/) and imagenet_index (0-999), and weights in photos/weights/ (docs/own-photos.md)."
         )
-    names = ", ".join(map(str, missing))
     return f"{names}: yours to bring; the configuration says where they are expected."

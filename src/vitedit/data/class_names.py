@@ -30,6 +30,10 @@ class ClassNames:
         found = [index for wnid in _ids(label) for index in self._ids.get(wnid, [])]
         return self._single(found) if found else f"is no WordNet id of {self._shown()}"
 
+    def by_line(self, name: str) -> list[int]:
+        """Indices of the classes whose whole line is the name."""
+        return [index for index, line in enumerate(self._classes) if line == name]
+
     def by_name(self, name: str) -> int | str:
         """Index of a name, or why it has none."""
         for fold, table in self._tables:

@@ -87,16 +87,26 @@ def _meanings(
     if config.label_map is not None:
         explained, unknown = read_label_map(name, config.label_map), f"is not explained in {config.label_map}"
         return {label: explained.get(label, unknown) for label in labels}
+    names = None if classes is None else ClassNames(classes)
     if 2 * sum(map(str.isdecimal, labels)) >= len(labels):  # by majority, so that a mistake stands out
-        return {label: int(label) if label.isdecimal() else NO_INDEX for label in labels}
-    if classes is not None:
-        names = ClassNames(classes)
+        return {label: _index(label, names) for label in labels}
+    if names is not None:
         return {label: names.by_id(label) if WNID.match(label) else names.by_name(label) for label in labels}
     in_order = config.labels == "folder"
     return {
         label: NO_ORDER if WNID.match(label) else place if in_order else NO_NAMES
         for place, label in enumerate(labels)
     }
+
+
+def _index(label: str, names: ClassNames | None) -> int | str:
+    """A class index; refused where a class of another index is called so."""
+    if not label.isdecimal():
+        return NO_INDEX
+    named = names.by_line(label) if names is not None else []
+    if named and named != [int(label)]:
+        return f"could be the class index {int(label)} or the name of class {named[0]}; rename the classes"
+    return int(label)
 
 
 def _group(folder: str) -> int | str:

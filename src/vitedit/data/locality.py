@@ -95,9 +95,11 @@ def _too_few(sources: Sequence[Margins], gap: float, found: int, needed: int) ->
         return (
             f"locality: the model gets no image right ({counts}). Check checkpoint, `transform` and labels."
         )
-    wanted = math.floor(float(ordered[-1]) * 1000 + 1) / 1000  # above it: the rule is strict
-    return (
+    short = (
         f"locality: {found or 'no'} image{'s have' if found > 1 else ' has'} p1 - p2 below `locality.gap` ({gap:g}), "
-        f"{needed} are needed (`locality.min_images`) ({counts}). A gap of {wanted:.3f} would give {len(ordered)} images; "
-        "raise it, add sources, or ask for fewer."
+        f"{needed} are needed (`locality.min_images`) ({counts}). "
     )
+    if len(ordered) < needed:
+        return f"{short}No gap gives enough, since the model gets only {len(ordered)} right: add sources, or ask for fewer."
+    wanted = math.floor(float(ordered[-1]) * 1000 + 1) / 1000  # above it: the rule is strict
+    return f"{short}A gap of {wanted:.3f} would give {len(ordered)} images; raise it, add sources, or ask for fewer."

@@ -73,7 +73,7 @@ class TPatcher(Editor):
         if not isinstance(last.mlp.norm, nn.Identity):
             raise ConfigError(
                 "t_patcher: the last FFN normalises its hidden units, so a new one would change all others. "
-                "Leave the method out of `editors`, or take another model."
+                "Keep other methods (`methods: [...]`), or take another model."
             )
         return last.split
 

@@ -70,7 +70,8 @@ def _require(path: Path, config: ModelConfig | None = None) -> None:
     if config is not None and config.weights == "hub":
         raise ArtifactError(f"{path}: no such checkpoint. `snakemake fetch` downloads it (`weights: hub`).")
     raise ArtifactError(
-        f"{path}: no such checkpoint. Released ones come with `dvc pull`; trained ones with `snakemake models`."
+        f"{path}: no such checkpoint. Released ones come with `dvc pull`, those of the embedded world's own training with "
+        "`snakemake models`; your own lie where the model's `checkpoint` says."
     )
 
 

@@ -33,13 +33,13 @@ class LastBlock:
         if not reads_cls(vit):
             raise ConfigError(
                 f"the head pools tokens by '{vit.global_pool}'; T-Patcher and ROME need one that reads the CLS token "
-                "(`global_pool: token`). Leave these methods out of `editors`, or take another model."
+                "(`global_pool: token`). Keep other methods (`methods: [...]`), or take another model."
             )
         mlp = blocks_of(vit)[-1].mlp
         if not isinstance(mlp, Mlp) or mlp.fc1.bias is None or mlp.fc2.bias is None:
             raise ConfigError(
                 f"the last FFN is {type(mlp).__name__}; T-Patcher and ROME need timm's plain Mlp with biases. "
-                "Leave these methods out of `editors`, or take another model."
+                "Keep other methods (`methods: [...]`), or take another model."
             )
         return cls(base.at("mlp", [-1]))
 

@@ -231,7 +231,7 @@ class Split:
         if self.vit.cls_token is None:
             raise ConfigError(
                 f"the model has no CLS token (its head pools tokens by '{self.vit.global_pool}'), which the hypernetwork reads. "
-                "Leave `hypernet` out of `editors`, or take another model."
+                "Keep other methods (`methods: [...]`), or take another model."
             )
         with torch.no_grad():
             return self.vit.forward_features(images.to(self.device))[:, 0]

@@ -84,9 +84,8 @@ def _groups(
     settings = config.benchmark
     kept, held_out = largest_groups(candidates, groups, settings.min_size, settings.held_out_groups)
     left_out = sorted(set(candidates["key"]) - {*kept, *held_out})
-    log.info(
-        "%s: %d groups of failures not kept: %s", subset, len(left_out), ", ".join(left_out[:8]) or "none"
-    )
+    if left_out:
+        log.info("%s: %d smaller groups not kept, such as %s", subset, len(left_out), ", ".join(left_out[:8]))
     measured = manifest(subset, images, candidates, kept, settings.max_images, settings.max_edits)
     spare = manifest(HELD_OUT, images, candidates, held_out, settings.max_images, settings.held_out_edits)
     spare = spare.assign(group=f"{subset} " + spare["group"].astype(str))

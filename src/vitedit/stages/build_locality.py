@@ -48,7 +48,7 @@ def build_locality(config: Config, *, backbone: str, output: Path, device: torch
     table = pd.concat([measured, next_band(sources, settings.gap, settings.max_images)], ignore_index=True)
     counts = measured["images"].value_counts()
     log.info(
-        "locality: %d images (%s), %d held out for tuning",
+        "locality: %d images (%s), and %d more held out for tuning",
         len(measured),
         ", ".join(f"{name}: {count}" for name, count in counts.items()),
         table["held_out"].sum(),

@@ -6,25 +6,31 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.config import Config
+from vitedit.data.images import read_classes
 from vitedit.editors import editor_class
 from vitedit.errors import ConfigError
+from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import Part, find_sites
-from vitedit.model.vit import build_vit
+from vitedit.model.vit import Split, build_vit
 from vitedit.where.masks import kept_units
 from vitedit.where.search import runs
 
 
 def check_models(config: Config) -> None:
-    """Builds the run's backbones and its stronger model, and looks for blocks and sparsities that no edit can be made with.
+    """Builds the run's backbones and its stronger model, and looks for what would stop a later stage.
 
     Raises:
-        ConfigError: timm cannot make a model, it has no such block, or a sparsity leaves nothing to edit.
+        ConfigError: timm cannot make a model, its outputs are not as many as the names of classes, it has no such block, a
+            sparsity leaves nothing to edit, or the hypernetwork, the pseudo-samples or a method do not fit the model.
     """
     stronger = [config.benchmark.stronger] if config.benchmark.stronger else []
     vits = {name: _build(config, name) for name in dict.fromkeys([*config.backbones, *stronger])}
+    for name, vit in vits.items():
+        _check_classes(config, name, vit)
     for name in config.backbones:
         _check_blocks(config, name, len(vits[name].blocks))
         _check_sparsities(config, name, vits[name])
+        _check_trainings(config, name, vits[name])
 
 
 def _build(config: Config, name: str) -> VisionTransformer:
@@ -33,6 +39,38 @@ def _build(config: Config, name: str) -> VisionTransformer:
             return build_vit(config.models[name])
         except ConfigError as error:
             raise ConfigError(f"models.{name}: {error}") from None
+
+
+def _check_classes(config: Config, name: str, vit: VisionTransformer) -> None:
+    """Names of classes, if they are there already, against the model's outputs."""
+    if config.classes_file is not None and not config.classes_file.exists():
+        return
+    names = read_classes(config.classes)
+    if names is not None and len(names) != vit.num_classes:
+        raise ConfigError(
+            f"classes: {config.classes} names {len(names)} classes, but the model '{name}' has {vit.num_classes} outputs "
+            "(`architecture: { num_classes: N }`)."
+        )
+
+
+def _check_trainings(config: Config, name: str, vit: VisionTransformer) -> None:
+    """What is learned once a backbone, against its width, its patches and its head."""
+    width, heads = vit.embed_dim, config.meta_train.heads
+    if "hypernet" in config.artifacts:
+        if vit.cls_token is None:
+            raise ConfigError(
+                f"'{name}' has no CLS token, which the hypernetwork reads. Keep other methods (`methods: [...]`)."
+            )
+        if width % heads:
+            raise ConfigError(f"meta_train.heads: {heads} heads do not divide the width {width} of '{name}'.")
+    grid = config.models[name].transform.size // vit.patch_embed.patch_size[0]
+    if {"hypernet", "ke", "mend"} & config.artifacts and config.meta_train.pseudo.patches[1] > grid:
+        raise ConfigError(
+            f"meta_train.pseudo.patches: {list(config.meta_train.pseudo.patches)} does not fit the {grid} x {grid} patches of "
+            f"'{name}'."
+        )
+    if {"memory", "covariance"} & config.artifacts:
+        LastBlock.of(Split(vit, find_sites(vit, "mlp", [len(vit.blocks) - 1])))
 
 
 def _check_blocks(config: Config, name: str, depth: int) -> None:
