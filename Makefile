@@ -1,13 +1,13 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
 # make test    the tests            make check   formatting, lint, types
-# make lock    pins every dependency anew        make release-data   see docs/dvc.md
+# make lock    pins every dependency anew        make release-data, make release-results   see docs/dvc.md
 #
 # All of them share .venv, made from requirements.lock with checked hashes.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo test check lock graph release-data
+.PHONY: help env data demo test check lock graph release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -71,3 +71,14 @@ release-data: env
 	dvc add data
 	dvc push
 	@echo "Now commit data.dvc and dvc-store/."
+
+# The embedded run's page, figures, tables and rendered notebooks become the released results: docs/dvc.md
+release-results: env
+	rm -rf released/embedded
+	mkdir -p released/embedded/notebooks
+	cp -r results/embedded/index.html results/embedded/figures results/embedded/tables results/embedded/config.yaml released/embedded/
+	cp results/embedded/notebooks/*.html released/embedded/notebooks/
+	[ ! -f results/embedded/ablations.parquet ] || cp results/embedded/ablations.parquet released/embedded/
+	dvc add released
+	dvc push
+	@echo "Now commit released.dvc and dvc-store/."

@@ -132,7 +132,9 @@ def test_every_stage_has_a_module_of_its_name():
 
 
 def test_the_version_of_the_data_is_dvcs_checksum(tmp_path):
-    pointer = tmp_path / "data.dvc"
-    pointer.write_text("outs:\n- md5: abc.dir\n  path: data\n")
-    assert data_version(Path("data/embedded/classes.txt"), Path("photos/a"), pointer=pointer) == "abc.dir"
-    assert data_version(Path("photos/a"), pointer=pointer) == ""
+    for name, checksum in (("data", "abc.dir"), ("released", "def.dir")):
+        (tmp_path / f"{name}.dvc").write_text(f"outs:\n- md5: {checksum}\n  path: {name}\n")
+    data, released, photo = Path("data/embedded/classes.txt"), Path("released/rows.parquet"), Path("photos/a")
+    assert data_version(data, data, photo, root=tmp_path) == "abc.dir"
+    assert data_version(data, released, root=tmp_path) == "abc.dir+def.dir"
+    assert data_version(photo, tmp_path / "data" / "a", root=tmp_path) == ""

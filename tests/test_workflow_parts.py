@@ -63,13 +63,6 @@ def test_editing_a_method_leaves_the_others_alone(package):
     assert {method: lineage.code("edit_groups", method) for method in before} == after, "another's artefact"
 
 
-def test_new_data_count_and_a_checkout_does_not(tmp_path):
-    pointer = tmp_path / "data.dvc"
-    pointer.write_text("outs:\n- md5: abc.dir\n  path: data\n")
-    assert lineage.data_version(Path("data/x.zip"), pointer=pointer) == "abc.dir"
-    assert lineage.data_version(Path("photos/x.jpg"), pointer=pointer) == ""
-
-
 def test_schema_is_in_step_with_the_code():
     assert (ROOT / "workflow/schemas/config.schema.yaml").read_text() == cli.schema_text(), (
         "vitedit schema > workflow/schemas/config.schema.yaml"

@@ -245,12 +245,11 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.startswith("vitedit"))
 
 
-def data_version(*paths: Path, pointer: Path = Path("data.dvc")) -> str:
-    """Checksum of the DVC-tracked data if any of the files belongs to it, else an empty string.
+def data_version(*paths: Path, root: Path = Path()) -> str:
+    """Checksums of the DVC-tracked folders that the files belong to; empty if none does.
 
     DVC checks files out with a new modification time, so time stamps say nothing about them (docs/dvc.md).
     """
-    tracked = any(Path(path).parts[:1] == ("data",) for path in paths)
-    if not tracked or not pointer.is_file():
-        return ""
-    return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+    tops = dict.fromkeys(Path(path).parts[0] for path in paths)
+    pointers = [pointer for top in tops if (pointer := root / f"{top}.dvc").is_file()]
+    return "+".join(yaml.safe_load(pointer.read_text())["outs"][0]["md5"] for pointer in pointers)
