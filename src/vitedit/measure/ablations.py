@@ -11,10 +11,9 @@ EDIT = ["backbone", "method", "subset", "group", "edit"]
 """What an edit is known by, whatever the variant."""
 
 
-def named(edits: pd.DataFrame, family: str, variant: str, released: bool = False) -> pd.DataFrame:
+def named(edits: pd.DataFrame, family: str, variant: str) -> pd.DataFrame:
     """Edits of one variant with the columns that say so."""
-    default = variant == DEFAULT
-    return edits.assign(family=family, variant=variant, default=default, released=released)
+    return edits.assign(family=family, variant=variant, default=variant == DEFAULT, released=False)
 
 
 def in_common(rows: pd.DataFrame) -> pd.DataFrame:
