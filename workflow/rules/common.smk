@@ -157,10 +157,10 @@ def remedy(missing):
     return f"Missing: {listed}{more}.\n{catalogue.message(missing, sets, command)}"
 
 
-def data_version(stage):
+def data_version(stage, *more):
     """Version of the released data if the stage reads some; time stamps say nothing about them."""
     return lineage.data_version(
-        *(file for backbone in CONFIG.backbones for file in files_given(stage, backbone))
+        *(file for backbone in CONFIG.backbones for file in files_given(stage, backbone)), *more
     )
 
 
@@ -215,8 +215,8 @@ def ablation_flag(wildcards):
 
 def state_file(wildcards):
     """Where a meta-training keeps its state while it runs."""
-    ablation = wildcards.get("ablation", "").replace("/", "-")
-    return f"{RESULTS}/state/{wildcards.backbone}-meta_train{'-' if ablation else ''}{ablation}.pt"
+    name = "-".join([wildcards.backbone, "meta_train", *Path(wildcards.get("ablation", "")).parts])
+    return f"{RESULTS}/state/{name}.pt"
 
 
 def artifact_files(wildcards):

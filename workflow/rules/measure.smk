@@ -83,7 +83,7 @@ rule tabulate:
             str(CONFIG.classes),
         ],
         code=lineage.code("tabulate"),
-        data=data_version("tabulate"),
+        data=data_version("tabulate", *APPENDIX_RELEASED),
     message:
         "Tables of the run"
     shell:
