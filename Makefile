@@ -1,4 +1,5 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
+# make appendix   the ablations that need trainings of their own (about twenty minutes), then the page with them
 # make test    the tests            make check   formatting, lint, types
 # make lock    pins every dependency anew        make release-data, make release-results   see docs/dvc.md
 #
@@ -7,7 +8,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo test check lock graph release-data release-results
+.PHONY: help env data demo appendix test check lock graph release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -44,6 +45,11 @@ data: env
 demo: data
 	@snakemake --cores $(CORES) --quiet host reason
 	@vitedit timings results/embedded/timings
+	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
+
+appendix: data
+	@snakemake --cores $(CORES) --quiet host reason -- appendix
+	@snakemake --cores $(CORES) --quiet host reason
 	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
 
 test: data

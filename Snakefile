@@ -1,7 +1,7 @@
 """Learning Where to Edit Vision Transformers, replicated: data -> where -> edit -> measure -> figures.
 
 `snakemake -n` shows the plan. Targets: all (the default), tables, figures, notebooks; tuning tries every method's
-hyper-parameters; images and models make again what `dvc pull` fetches; fetch downloads the data sets of the catalogue
+hyper-parameters; appendix trains the proposed method's variants; images and models make again what `dvc pull` fetches; fetch downloads the data sets of the catalogue
 (config/datasets.yaml) that the run needs. Another run: `--configfile config/photos.yaml` or
 `config/paper.yaml`, laid over config/config.yaml.
 """
@@ -32,18 +32,21 @@ wildcard_constraints:
     network=one_of(NETWORKS),
     model=one_of(CONFIG.models),
     notebook=one_of(FIGURES),
+    ablation=one_of([*CONFIG.ablation_names(trained=False), *CONFIG.trained_ablations]),
 
 
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/where.smk"
 include: "workflow/rules/edit.smk"
+include: "workflow/rules/ablate.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/figures.smk"
 
 
 localrules:
     all,
+    appendix,
     fetch,
     images,
     models,

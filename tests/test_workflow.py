@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vitedit.config_files import load
 from vitedit.data.catalogue import files_of
@@ -67,8 +68,9 @@ def _jobs(text):
 
 
 def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
-    _bring_files(project, "config.yaml", "paper.yaml")
-    code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "config/paper.yaml")
+    config = _bring_files(project, "config.yaml", "paper.yaml")
+    plan = ["-n", "--quiet", "rules", "--configfile", "config/paper.yaml"]
+    code, text = _snakemake(project, *plan)
     assert code == 0, text
     assert not (project / "results").exists(), "a dry run leaves nothing"
     jobs = _jobs(text)
@@ -83,7 +85,15 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     once = ("tabulate", "page", "all")
     expected = dict.fromkeys(twice, 2) | dict.fromkeys(once, 1)
     expected |= {"train_editor": 2 * 2, "edit_groups": 2 * 12, "notebook": len(FIGURES)}
+    expected["edit_groups_ablation"] = 2  # two and three samples, on one backbone
     assert {rule: count for rule, count in jobs.items() if rule != "total"} == expected
+
+    code, text = _snakemake(project, *plan, "--", "appendix")
+    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups")
+    expected = dict.fromkeys([*before, "ablations", "appendix"], 1)
+    trained = len(config.trained_ablations)
+    expected |= {"meta_train_ablation": trained, "edit_groups_ablation": trained}
+    assert trained >= 8 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
 
 def test_lint_is_clean(project):
@@ -217,6 +227,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "collect_statistics": 2,
         "train_editor": 4,
         "edit_groups": 12,
+        "edit_groups_ablation": 2,
     }
     expected |= {
         "specificity": 2,
@@ -245,6 +256,12 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
     expected = {"edit_groups": 2, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
 
+    (project / "other.yaml").write_text("ablations: {samples: {three: {samples: 4}}}\n")
+    code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
+    expected["edit_groups_ablation"] = 1
+    expected.pop("edit_groups")
+    assert _jobs(text) == expected | {"total": sum(expected.values())}, text
+
     (project / "data/embedded/checkpoints/base.safetensors").unlink()
     for target in ("tables", "figures", "notebooks", "tuning", "all"):
         code, text = _snakemake(project, "-n", target, python=stand_in)
@@ -253,3 +270,38 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
     assert code != 0 and "Missing: " in text and "100%" not in text
     code, text = _snakemake(project, "-n", "fetch", "images", "models", python=stand_in)
     assert code == 0, text
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment to stand in for")
+def test_the_appendix_is_shown_once_made_and_a_variant_reruns_alone(project, stand_in):
+    config = _bring_files(project, "config.yaml")
+    families = dict.fromkeys(config.ablations) | {
+        "a": {"one": {"meta_train": {"blocks": 1}}, "two": {"meta_train": {"blocks": 2}}},
+        "b": {"one": {"meta_train": {"inner_steps": 1}}},
+    }
+    small = {"ablations": families, "methods": ["hypernet"], "backbones": ["base"]}
+    (project / "small.yaml").write_text(yaml.safe_dump(small))
+    laid, quiet = ["--configfile", "small.yaml"], ["--quiet", "rules"]
+    code, text = _snakemake(project, *quiet, *laid, "--", "appendix", python=stand_in)
+    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups")
+    expected = dict.fromkeys([*before, "ablations", "appendix"], 1)
+    expected |= {"meta_train_ablation": 4, "edit_groups_ablation": 4}  # three variants and their default
+    assert code == 0 and _jobs(text) == expected | {"total": sum(expected.values())}, text
+    assert (project / "results/embedded/base/ablations/a/one/hypernet_log.parquet").exists()
+
+    (project / "other.yaml").write_text("ablations: {a: {two: {meta_train: {blocks: 4}}}}\n")
+    both = ["--configfile", "small.yaml", "other.yaml"]
+    code, text = _snakemake(project, "-n", *quiet, *both, "--", "appendix", python=stand_in)
+    alone = dict.fromkeys(["meta_train_ablation", "edit_groups_ablation", "ablations", "appendix"], 1)
+    assert code == 0 and _jobs(text) == alone | {"total": 4}, text
+
+    _touch(project / "released/embedded/ablations.parquet")
+    code, text = _snakemake(project, "-n", "-p", *laid, "--", "tables", python=stand_in)
+    assert code == 0 and "--appendix results/embedded/ablations.parquet" in text and "--released" not in text
+    assert "edit_groups_ablation" not in text and "rule meta_train" not in text
+    (project / "results/embedded/ablations.parquet").unlink()
+    code, text = _snakemake(project, "-n", "-p", *laid, "--", "tables", python=stand_in)
+    assert "--released released/embedded/ablations.parquet" in text and "--appendix" not in text
+    (project / "released/embedded/ablations.parquet").unlink()
+    code, text = _snakemake(project, "-n", "-p", *laid, "--", "tables", python=stand_in)
+    assert code == 0 and not re.search("--appendix|--released", text)

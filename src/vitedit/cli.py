@@ -1,7 +1,7 @@
 """Command line: one subcommand a stage, named as its rule, plus `check`, `schema` and `timings`.
 
 A stage's flags are the keyword-only names of its function, its arguments those before the `*`. They carry paths and names
-only; choices live in the configuration, but for `--reference`.
+only; choices live in the configuration, but for `--reference`; `--ablation` names one of its ablations.
 Exit codes: 0 done, 2 a mistake that the message explains, 1 anything else (with a traceback).
 """
 
@@ -43,6 +43,7 @@ STAGES = {
     "tuning": "collects the trials of all methods and writes the best as a configuration",
     "edit-groups": "edits with one method on every group and measures each edit",
     "specificity": "compares the hypernetwork's masks within and between groups",
+    "ablations": "collects the edits of the ablations that have a training of their own",
     "tabulate": "collects a run's results into tables",
     "notebook": "executes one notebook on a run's tables",
     "page": "writes a run's page",
@@ -145,12 +146,19 @@ def _add_config(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="as `reference: true`: edit and measure as the published code does",
     )
+    command.add_argument(
+        "--ablation",
+        metavar="FAMILY/VARIANT",
+        help="the configuration under one of its ablations (default: the run's own)",
+    )
 
 
 def _config(arguments: dict[str, Any]) -> Config:
     """The configuration that the flags of `_add_config` name; takes them out of the arguments."""
     config, reference = load(*arguments.pop("config")), arguments.pop("reference")
-    return config.model_copy(update={"reference": True}) if reference else config
+    config = config.model_copy(update={"reference": True}) if reference else config
+    ablation = arguments.pop("ablation")
+    return config.under(ablation) if ablation else config
 
 
 def _add_flag(command: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:

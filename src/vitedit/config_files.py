@@ -1,25 +1,17 @@
 """Reading configurations: strict YAML files laid over each other, and messages that name file, key and valid keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vitedit.config import Config
+from vitedit.config import Config, overlay
 from vitedit.config.section import as_number
 from vitedit.errors import ConfigError
 from vitedit.lineage import methods
-
-
-def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays one configuration over another as Snakemake does: mappings merge, everything else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = overlay(merged[key], value) if both else value
-    return merged
 
 
 def load(*paths: Path) -> Config:
@@ -38,13 +30,28 @@ def parse(values: Mapping[str, Any], source: str) -> Config:
     """Checks a configuration; `source` names it in error messages.
 
     Raises:
-        ConfigError: There is no such method, a key is unknown, a value has the wrong type or is impossible.
+        ConfigError: There is no such method, a key is unknown, a value has the wrong type or is impossible; also of an ablation.
     """
     editors, exist = values.get("editors"), methods()
     if unknown := [name for name in editors if name not in exist] if isinstance(editors, Mapping) else []:
         raise ConfigError(f"{source}: editors: no method '{unknown[0]}'. Methods: {', '.join(exist)}.")
+    with _explained(source):
+        config = Config.model_validate(values)
+    if config.ablated_method not in exist:
+        raise ConfigError(
+            f"{source}: ablated_method: no method '{config.ablated_method}'. Methods: {', '.join(exist)}."
+        )
+    for ablation in [*config.ablation_names(trained=False), *config.trained_ablations]:
+        with _explained(f"{source}: ablations.{ablation.replace('/', '.')}"):
+            config.under(ablation)
+    return config
+
+
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """Turns what pydantic finds into messages that name file, key and valid keys."""
     try:
-        return Config.model_validate(values)
+        yield
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(source, detail) for detail in error.errors())) from None
 

@@ -34,6 +34,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "tuning": (),
     "edit_groups": ("search_layers",),
     "specificity": ("meta_train",),
+    "ablations": ("edit_groups",),
     "tabulate": (
         "build_benchmark",
         "build_locality",
@@ -69,6 +70,18 @@ def lots(config: Config, methods: Iterable[str]) -> list[str]:
         waiting.setdefault(stages, []).append(method)
     size = config.methods_per_job
     return ["-".join(some[i : i + size]) for some in waiting.values() for i in range(0, len(some), size)]
+
+
+def lot_of(config: Config, method: str) -> str:
+    """The lot that a method of the run is edited in.
+
+    Raises:
+        UnknownNameError: The run does not have the method.
+    """
+    found = [lot for lot in lots(config, config.editors) if method in lot.split("-")]
+    if not found:
+        raise UnknownNameError(f"no method '{method}' in this run. Methods: {', '.join(config.editors)}.")
+    return found[0]
 
 
 def artifacts_of(config: Config, lot: str) -> list[str]:
@@ -149,11 +162,17 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
                 | {f"train_editor.{method}": getattr(config.train_editor, method).model_dump(mode="json")}
             )
         case "tune" | "edit_groups":
-            return _plain(config, "descent", "reference") | _methods(config, stage, method) if method else {}
+            return _edits(config, stage, method) if method else {}
         case "specificity":
             return _plain(config, "specificity", "reference")
         case _:
             return {}
+
+
+def _edits(config: Config, stage: str, lot: str) -> dict[str, Any]:
+    """What edits with some methods depend on; trials are edits from one sample."""
+    samples = [] if stage == "tune" else ["samples"]
+    return _plain(config, "descent", "reference", *samples) | _methods(config, stage, lot)
 
 
 def _methods(config: Config, stage: str, lot: str) -> dict[str, Any]:

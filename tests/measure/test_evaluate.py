@@ -15,7 +15,7 @@ def test_rates_equal_those_of_whole_models_with_the_edited_weights(split, sample
     edits = Edits(changed, samples.labels, torch.zeros(6).long(), torch.zeros(6), torch.zeros(6).bool())
     group, near = Reference.of(split, images[:6], batch=4), Reference.of(split, images[6:], batch=4)
     assert np.array_equal(near.before, split.vit(images[6:]).argmax(-1))
-    own = np.arange(6)
+    own = np.arange(6)[:, None]
     rows = measure(split, edits, group, own, near)
     for i in range(6):
         weights = {name: tensor[i] for name, tensor in edits.changed.items()}
@@ -33,6 +33,22 @@ def test_rates_equal_those_of_whole_models_with_the_edited_weights(split, sample
     assert rows["sr"].nunique() + rows["lr"].nunique() > 2, (
         "rates must differ for this test to mean something"
     )
+
+
+def test_all_samples_of_an_edit_are_left_out(split, samples, images):
+    changed = {n: w.expand(6, *w.shape).clone() for n, w in split.weights.items()}
+    group, near = Reference.of(split, images[:6]), Reference.of(split, images[6:])
+    before = torch.as_tensor(group.before)
+    labels = torch.where(torch.arange(6) % 2 == 0, before, (before + 1) % 5)
+    edits = Edits(changed, labels, torch.zeros(6).long(), torch.zeros(6), torch.zeros(6).bool())
+    own = (np.arange(6)[:, None] + np.arange(2)) % 6
+    rows = measure(split, edits, group, own, near)
+    for i, (first, second) in enumerate(own):
+        right = (before == labels[i]).tolist()
+        assert rows["sr"][i] == (right[first] + right[second]) / 2
+        assert rows["gr"][i] == sum(right[at] for at in range(6) if at not in (first, second)) / 4
+        assert rows["gr_ref"][i] == pytest.approx((sum(right) - 2) / 6)
+    assert rows["sr"].nunique() > 1 and rows["gr_ref"].nunique() > 1
 
 
 def test_every_unordered_pair_of_masks_once():

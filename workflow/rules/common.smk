@@ -40,6 +40,7 @@ FIGURE_FILES = [
     for suffix in ("png", "pdf")
 ]
 NOTEBOOK_FILES = [f"{RESULTS}/notebooks/{name}.{suffix}" for name in FIGURES for suffix in ("ipynb", "html")]
+EDITING = ("edit_groups", "tune")
 RENDERED = [
     "train",
     "natural",
@@ -54,22 +55,10 @@ WORLD_WEIGHTS = [str(CONFIG.checkpoint(name)) for name in TRAINED_HERE]
 NETWORKS = [name for name, stage in lineage.ARTIFACTS.items() if stage == "train_editor"]
 STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 
-_groups, _boundary = [
-    CONFIG.benchmark.images,
-    *CONFIG.benchmark.styles,
-], CONFIG.locality_images
-IMAGE_SETS = {
-    "build_benchmark": _groups,
-    "build_locality": _boundary,
-    "search_layers": [*_groups, *_boundary],
-    "meta_train": [] if CONFIG.meta_train.checkpoint else [CONFIG.meta_train.pseudo.images],
-    "collect_statistics": [CONFIG.statistics_images],
-    "train_editor": [CONFIG.meta_train.pseudo.images],
-    "tune": [*_groups, *_boundary],
-    "edit_groups": [*_groups, *_boundary],
-    "specificity": _groups,
-    "tabulate": [*_groups, *_boundary, CONFIG.meta_train.pseudo.images],
-}
+APPENDIX = f"{RESULTS}/ablations.parquet"
+_made, _given = Path(APPENDIX), CONFIG.released_ablations
+APPENDIX_MADE = [APPENDIX] if CONFIG.trained_ablations and _made.exists() else []
+APPENDIX_RELEASED = [str(_given)] if not APPENDIX_MADE and _given and _given.exists() else []
 
 # jobs find `vitedit` beside the running interpreter, whether the environment is activated or not
 shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
@@ -102,11 +91,35 @@ def write_effective_config():
     logger.info(f"Run '{CONFIG.run}' {where}; results: {RESULTS}/, configuration: {EFFECTIVE}")
 
 
-def files_given(stage, backbone):
+def settings_of(wildcards):
+    """The run's configuration, or that under the ablation which the wildcards name."""
+    ablation = wildcards.get("ablation")
+    return CONFIG.under(ablation) if ablation else CONFIG
+
+
+def image_sets(settings, stage):
+    """Names of the image sets that a stage reads."""
+    pseudo = settings.meta_train.pseudo.images
+    groups, boundary = [settings.benchmark.images, *settings.benchmark.styles], settings.locality_images
+    return {
+        "build_benchmark": groups,
+        "build_locality": boundary,
+        "search_layers": [*groups, *boundary],
+        "meta_train": [] if settings.meta_train.checkpoint else [pseudo],
+        "collect_statistics": [settings.statistics_images],
+        "train_editor": [pseudo],
+        "tune": [*groups, *boundary],
+        "edit_groups": [*groups, *boundary],
+        "specificity": groups,
+        "tabulate": [*groups, *boundary, pseudo],
+    }[stage]
+
+
+def files_given(stage, backbone, settings=CONFIG):
     """Paths from outside the run that a stage reads: released weights, image sets, tables of labels, names of classes."""
     models = [backbone, *(STRONGER if stage == "build_benchmark" else [])] if backbone else []
-    files = catalogue.files_of(CONFIG, models, dict.fromkeys(IMAGE_SETS[stage]))
-    imported = CONFIG.meta_train.checkpoint if stage == "meta_train" else None
+    files = catalogue.files_of(settings, models, dict.fromkeys(image_sets(settings, stage)))
+    imported = settings.meta_train.checkpoint if stage == "meta_train" else None
     return list(map(str, [*files, *([imported] if imported else [])]))
 
 
@@ -114,7 +127,7 @@ def given(stage):
     """Input function: the files from outside the run; if some are missing it says how to get them."""
 
     def of(wildcards):
-        files = files_given(stage, wildcards.get("backbone"))
+        files = files_given(stage, wildcards.get("backbone"), settings_of(wildcards))
         if missing := [file for file in files if not os.path.exists(file)]:
             raise WorkflowError(remedy([Path(file) for file in missing]))
         return files
@@ -144,10 +157,10 @@ def remedy(missing):
     return f"Missing: {listed}{more}.\n{catalogue.message(missing, sets, command)}"
 
 
-def data_version(stage):
+def data_version(stage, *more):
     """Version of the released data if the stage reads some; time stamps say nothing about them."""
     return lineage.data_version(
-        *(file for backbone in CONFIG.backbones for file in files_given(stage, backbone))
+        *(file for backbone in CONFIG.backbones for file in files_given(stage, backbone)), *more
     )
 
 
@@ -179,8 +192,8 @@ def depends(stage):
 
     def of(wildcards):
         given = {key: wildcards[key] for key in ("backbone", "model") if key in wildcards.keys()}
-        subject = wildcards.get("methods") or wildcards.get("network") or ""
-        return lineage.depends(CONFIG, stage, method=subject, **given)
+        subject = wildcards.get("network") or (methods_of(wildcards) if stage in EDITING else "")
+        return lineage.depends(settings_of(wildcards), stage, method=subject, **given)
 
     return of
 
@@ -190,10 +203,46 @@ def edit_files():
     return per_backbone(*(f"edits/{lot}.parquet" for lot in lineage.lots(CONFIG, CONFIG.editors)))
 
 
+def methods_of(wildcards):
+    """The lot of methods that a job edits with."""
+    return wildcards.get("methods") or CONFIG.ablated_method
+
+
+def ablation_flag(wildcards):
+    """The flag that names a job's ablation."""
+    return f"--ablation {wildcards.ablation}"
+
+
+def state_file(wildcards):
+    """Where a meta-training keeps its state while it runs."""
+    name = "-".join([wildcards.backbone, "meta_train", *Path(wildcards.get("ablation", "")).parts])
+    return f"{RESULTS}/state/{name}.pt"
+
+
 def artifact_files(wildcards):
-    """Trained artefacts of some methods."""
-    names = lineage.artifacts_of(CONFIG, wildcards.methods)
-    return [f"{RESULTS}/{wildcards.backbone}/{name}.safetensors" for name in names]
+    """Trained artefacts of some methods; an ablation has its own of what it trains."""
+    own = wildcards.get("ablation") if wildcards.get("ablation") in CONFIG.trained_ablations else None
+    folders = {"meta_train": f"ablations/{own}/"} if own else {}
+    return [
+        f"{RESULTS}/{wildcards.backbone}/{folders.get(lineage.ARTIFACTS[name], '')}{name}.safetensors"
+        for name in lineage.artifacts_of(CONFIG, methods_of(wildcards))
+    ]
+
+
+def default_edits():
+    """The run's own edits of the ablated method, in the folder of a backbone."""
+    ablated = CONFIG.ablated_method
+    return [f"edits/{lineage.lot_of(CONFIG, ablated)}.parquet"] if ablated in CONFIG.editors else []
+
+
+def ablation_edits(names):
+    """Edits of some ablations, in the folder of a backbone."""
+    return [f"ablations/{name}/edits.parquet" for name in names]
+
+
+def per_ablated_backbone(*files):
+    """Files that every backbone with ablations has."""
+    return expand(f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.ablated_backbones, file=files)
 
 
 def artifact_flags(wildcards):

@@ -25,15 +25,17 @@ rule edit_groups:
         gpu=1,
     params:
         config=EFFECTIVE,
+        ablation="",
+        methods=methods_of,
         artifacts=artifact_flags,
         depends=depends("edit_groups"),
-        code=lambda wildcards: lineage.code("edit_groups", *wildcards.methods.split("-")),
+        code=lambda wildcards: lineage.code("edit_groups", *methods_of(wildcards).split("-")),
         data=data_version("edit_groups"),
     message:
         "Editing {wildcards.backbone} with {wildcards.methods}"
     shell:
-        "vitedit edit-groups --config {params.config} --threads {threads}"
-        " --backbone {wildcards.backbone} --methods {wildcards.methods}"
+        "vitedit edit-groups --config {params.config} {params.ablation} --threads {threads}"
+        " --backbone {wildcards.backbone} --methods {params.methods}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
         " --output {output.rows} &> {log}"
 

@@ -51,6 +51,9 @@ rule tabulate:
         trained=hypernet_files(),
         networks=network_logs(),
         edits=edit_files(),
+        ablations=per_ablated_backbone(*ablation_edits(CONFIG.ablation_names(trained=False))),
+        appendix=APPENDIX_MADE,
+        released=ancient(APPENDIX_RELEASED),
     output:
         tables=TABLE_FILES,
     log:
@@ -66,6 +69,12 @@ rule tabulate:
     params:
         folder=lambda wildcards, output: os.path.dirname(output.tables[0]),
         truth=" ".join(f"--truth {file}" for file in truth_files()),
+        ablations=" ".join(
+            [
+                *(f"--appendix {file}" for file in APPENDIX_MADE),
+                *(f"--released {file}" for file in APPENDIX_RELEASED),
+            ]
+        ),
         config=EFFECTIVE,
         depends=[
             CONFIG.seed,
@@ -74,8 +83,9 @@ rule tabulate:
             str(CONFIG.classes),
         ],
         code=lineage.code("tabulate"),
-        data=data_version("tabulate"),
+        data=data_version("tabulate", *APPENDIX_RELEASED),
     message:
         "Tables of the run"
     shell:
-        "vitedit tabulate --config {params.config} --threads {threads} {params.truth} --output {params.folder} &> {log}"
+        "vitedit tabulate --config {params.config} --threads {threads} {params.truth} {params.ablations}"
+        " --output {params.folder} &> {log}"

@@ -60,7 +60,8 @@ rule meta_train:
         runtime=1440,
         gpu=1,
     params:
-        state=f"{RESULTS}/state/{{backbone}}-meta_train.pt",
+        state=state_file,
+        ablation="",
         config=EFFECTIVE,
         depends=depends("meta_train"),
         code=lineage.code("meta_train"),
@@ -68,7 +69,7 @@ rule meta_train:
     message:
         f"{'Taking over' if CONFIG.meta_train.checkpoint else 'Meta-training'} the hypernetwork of {{wildcards.backbone}}"
     shell:
-        "vitedit meta-train --config {params.config} --threads 2 --backbone {wildcards.backbone}"
+        "vitedit meta-train --config {params.config} {params.ablation} --threads 2 --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice}"
         " --state {params.state} --output {output.hypernet} --log-table {output.log_table} &> {log}"
 

@@ -24,6 +24,7 @@ from vitedit.config.learning import (
     TrainEditorConfig,
 )
 from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
+from vitedit.config.overlay import overlay
 from vitedit.config.run import Config
 from vitedit.config.section import (
     File,
@@ -71,4 +72,5 @@ __all__ = [
     "TransformConfig",
     "TuningConfig",
     "Unique",
+    "overlay",
 ]

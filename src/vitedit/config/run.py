@@ -16,7 +16,9 @@ from vitedit.config.learning import (
     TrainEditorConfig,
 )
 from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
+from vitedit.config.overlay import DEFAULT, TRAINING, Family, Overlay, overlay
 from vitedit.config.section import File, Name, Positive, Section, Unique
+from vitedit.errors import UnknownNameError
 
 
 class Config(Section):
@@ -31,6 +33,9 @@ class Config(Section):
     reference: bool = False
     """Edit and measure as the published code does where it differs from the paper: a mask lacks the unit at its threshold (D1),
     `gr` is `gr_ref` (D2), FT, FT-l1 and FT-l2 begin with a step of plain gradient descent (D17). `--reference` switches it on."""
+    samples: Positive = 1
+    """Images of one group that an edit is made from: the edit sample and those that follow it in its group. The layer search and
+    the tuning edit from one."""
     use_released: bool = True
     """Take the released checkpoints; false takes those that `snakemake models` made in this run."""
     classes: File | None = None
@@ -68,6 +73,16 @@ class Config(Section):
     """Methods that one job edits or tunes with; more than one pays where jobs are so short that starting them counts."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
+    ablations: dict[Name, Family] = {}
+    """Families of variants of the ablated method, each a piece of configuration laid over the run's. A family that changes
+    `meta_train` is trained by `snakemake appendix`; the others are part of every run. Null drops a variant or a family."""
+    ablation_budget: Overlay | None = None
+    """Laid under every ablation with a training of its own, and under the default that these are compared with, which then is
+    trained once more: a shorter training of all. Null compares with the run's own."""
+    ablated_method: Name = "hypernet"
+    """The method whose variants they are, on the first backbone."""
+    released_ablations: File | None = None
+    """Table `ablations.parquet` of a finished appendix, shown where this run did not compute its own; null shows none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +129,50 @@ class Config(Section):
                     f"{self.tuning.trials} (`tuning.trials`)"
                 )
         return self
+
+    @property
+    def ablated_backbones(self) -> list[str]:
+        """Backbones that ablations are made on."""
+        return self.backbones[:1]
+
+    def ablation_names(self, trained: bool) -> list[str]:
+        """Ablations as FAMILY/VARIANT: those with a training of their own, or the others; none without the ablated method."""
+        known = self._overlays() if self.ablated_method in self.editors else {}
+        return [name for name, piece in known.items() if name != DEFAULT and (TRAINING in piece) is trained]
+
+    @property
+    def trained_ablations(self) -> list[str]:
+        """What the appendix trains: the ablations that need it, and their default if it is not the run's own."""
+        names = self.ablation_names(trained=True)
+        return [*([DEFAULT] if names and self.ablation_budget else []), *names]
+
+    def under(self, ablation: str) -> "Config":
+        """The configuration under an ablation, named FAMILY/VARIANT, or under the budget of those that are trained, `default`.
+
+        One that changes the training trains, also where the run takes a finished hypernetwork over.
+
+        Raises:
+            UnknownNameError: No such ablation.
+            ValidationError: An unknown key, or a value that is impossible.
+        """
+        known = self._overlays()
+        if ablation not in known:
+            raise UnknownNameError(f"no ablation '{ablation}'. Ablations: {', '.join(known) or 'none'}.")
+        piece = known[ablation]
+        values = self.model_dump(mode="json")
+        if TRAINING in piece:
+            values = overlay(values, {TRAINING: {"checkpoint": None}})
+        return Config.model_validate(overlay(values, piece))
+
+    def _overlays(self) -> dict[str, Overlay]:
+        budget = self.ablation_budget or {}
+        pieces = {
+            f"{family}/{variant}": overlay(budget if TRAINING in piece else {}, piece)
+            for family, variants in self.ablations.items()
+            for variant, piece in (variants or {}).items()
+            if piece is not None
+        }
+        return ({DEFAULT: budget} if budget else {}) | pieces
 
     @property
     def subsets(self) -> list[str]:

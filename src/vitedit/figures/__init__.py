@@ -25,6 +25,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "masks": ("parquet", "csv"),
     "specificity": ("parquet", "csv"),
     "overlap": ("parquet", "csv"),
+    "ablation_edits": ("parquet", "csv"),
+    "ablations": ("parquet", "csv"),
     "gallery": ("parquet",),
 }
 """Table -> its file formats; `vitedit tabulate` writes them all."""

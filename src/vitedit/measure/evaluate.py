@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitedit.measure.metrics import generalization, generalization_reference, locality
+from vitedit.measure.metrics import generalization, generalization_reference, locality, own_right
 from vitedit.model.edits import Edits
 from vitedit.model.vit import Split
 
@@ -33,7 +33,7 @@ def measure(
     split: Split,
     edits: Edits,
     group: Reference,
-    own: Int[np.ndarray, "edits"],
+    own: Int[np.ndarray, "edits samples"],
     near: Reference,
     *,
     reference: bool = False,
@@ -44,7 +44,7 @@ def measure(
         split: The base model.
         edits: Edits made from images of the group.
         group: All images of the group.
-        own: Position of each edit's own sample in the group.
+        own: Positions of each edit's own samples in the group.
         near: The locality set.
         reference: Let gr be the published code's, which gr_ref always is (deviation D2).
 
@@ -54,10 +54,10 @@ def measure(
     after = split.predict_many(group.tokens, edits.changed).cpu().numpy()
     right = after == edits.labels.cpu().numpy()[:, None]
     converged = edits.converged.cpu().numpy()
-    published = generalization_reference(right)
+    published = generalization_reference(right, own.shape[1])
     return pd.DataFrame(
         {
-            "sr": right[np.arange(len(own)), own],
+            "sr": own_right(right, own).mean(1),
             "gr": published if reference else generalization(right, own),
             "gr_ref": published,
             "lr": locality(split.predict_many(near.tokens, edits.changed).cpu().numpy(), near.before),

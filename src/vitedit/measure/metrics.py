@@ -5,27 +5,36 @@ from jaxtyping import Bool, Float, Int
 
 
 def generalization(
-    right: Bool[np.ndarray, "edits images"], own: Int[np.ndarray, "edits"]
+    right: Bool[np.ndarray, "edits images"], own: Int[np.ndarray, "edits samples"]
 ) -> Float[np.ndarray, "edits"]:
     """GR: share of an edit's neighbours, the other images of its group, that the edited model gets right.
 
     Args:
         right: Whether the edited model predicts the group's label, for every image of the group.
-        own: Position of the edit's own sample among the images.
+        own: Positions of the edit's own n samples among the images.
 
     Returns:
-        GR over the N - 1 neighbours; NaN for a group of one image.
+        GR over the N - n neighbours; NaN for a group without any.
     """
     edits, images = right.shape
-    if images < 2:
+    neighbours = images - own.shape[1]
+    if neighbours < 1:
         return np.full(edits, np.nan)
-    others = right.sum(1) - right[np.arange(edits), own]
-    return others / (images - 1)
+    return (right.sum(1) - own_right(right, own).sum(1)) / neighbours
 
 
-def generalization_reference(right: Bool[np.ndarray, "edits images"]) -> Float[np.ndarray, "edits"]:
-    """The published code's GR, (number right - 1) / N: its greatest value is (N - 1)/N, its least -1/N (deviation D2)."""
-    return (right.sum(1) - 1) / right.shape[1]
+def own_right(
+    right: Bool[np.ndarray, "edits images"], own: Int[np.ndarray, "edits samples"]
+) -> Bool[np.ndarray, "edits samples"]:
+    """Whether the edited model gets each of the edit's own samples right; their mean is SR."""
+    return np.take_along_axis(right, own, axis=1)
+
+
+def generalization_reference(
+    right: Bool[np.ndarray, "edits images"], samples: int
+) -> Float[np.ndarray, "edits"]:
+    """The published code's GR, for n samples an edit (number right - n) / N: between -n/N and (N - n)/N (deviation D2)."""
+    return (right.sum(1) - samples) / right.shape[1]
 
 
 def generalization_style(
@@ -35,7 +44,7 @@ def generalization_style(
 
     Args:
         right: Whether the edited model predicts the image's own label.
-        own: Whether the image is the edit's own sample, which does not count.
+        own: Whether the image is one of the edit's own samples, which do not count.
     """
     return (right & ~own).sum(1) / (~own).sum(1)
 

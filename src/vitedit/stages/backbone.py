@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vitedit.artifacts import load_json, load_table
@@ -86,13 +86,14 @@ class Backbone:
         transform = self.config.models[self.name].transform
         return read_files(self.config.images, list(rows["images"]), list(rows["file"]), transform)
 
-    def samples(self, rows: pd.DataFrame) -> Samples:
-        """Edit samples, one image an edit."""
-        images = self.read(rows)[:, None].to(self.split.device)
+    def samples(self, rows: pd.DataFrame, count: int = 1) -> Samples:
+        """What edits are made from: every `count` rows are the samples of one, the first of them its edit sample."""
+        images = self.read(rows).unflatten(0, (-1, count)).to(self.split.device)
+        first = rows.iloc[::count]
         return Samples(
             images,
-            torch.as_tensor(rows["label"].to_numpy(copy=True), device=self.split.device),
-            tuple(rows["images"] + "/" + rows["file"]),
+            torch.as_tensor(first["label"].to_numpy(copy=True), device=self.split.device),
+            tuple(first["images"] + "/" + first["file"]),
         )
 
     def batches(self, rows: pd.DataFrame, split: Split) -> Iterator[pd.DataFrame]:
@@ -102,6 +103,12 @@ class Backbone:
         yield from (rows.iloc[i : i + step] for i in range(0, len(rows), step))
 
 
-def own_positions(group: pd.DataFrame, edits: pd.DataFrame) -> np.ndarray:
-    """Position of each edit's image in its group."""
-    return np.array([group.index.get_loc(row) for row in edits.index])
+def own_positions(
+    group: pd.DataFrame, edits: pd.DataFrame, count: int = 1
+) -> Int64[np.ndarray, "edits {count}"]:
+    """Positions in a group of the images that edits are made from: the edit sample and those that follow it in the group.
+
+    The first image follows the last.
+    """
+    first = np.array([group.index.get_loc(row) for row in edits.index])
+    return (first[:, None] + np.arange(count)) % len(group)

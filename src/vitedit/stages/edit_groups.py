@@ -19,7 +19,20 @@ log = logging.getLogger(__name__)
 
 COLUMNS = [
     *("run", "backbone", "method", "setting", "knob", "value", "subset", "group", "edit"),
-    *("file", "label", "predicted", "sr", "gr", "gr_ref", "gr_style", "lr", "steps", "loss", "seconds"),
+    *(
+        "samples",
+        "file",
+        "label",
+        "predicted",
+        "sr",
+        "gr",
+        "gr_ref",
+        "gr_style",
+        "lr",
+        "steps",
+        "loss",
+        "seconds",
+    ),
     *("fraction", "norm", "seed", "status"),
 ]
 """Columns of a row (docs/glossary.md)."""
@@ -52,7 +65,7 @@ def _rows(
     """Rows of one method."""
     config = base.config
     settings = config.editors[method].settings()
-    tables = edit_rows(base, method, settings, manifest, near, artifacts)
+    tables = edit_rows(base, method, settings, manifest, near, artifacts, config.samples)
     named = [
         table.assign(**_names(config, method, setting))
         for table, setting in zip(tables, settings, strict=True)
@@ -60,7 +73,8 @@ def _rows(
     table = pd.concat(named, ignore_index=True)
     rates = table[["sr", "gr", "lr"]].mean()
     log.info("%s: %d edits, success %.3f, generalization %.3f, locality %.3f", method, len(table), *rates)
-    return table.assign(run=config.run, backbone=base.name, method=method, seed=config.seed)
+    run = {"run": config.run, "backbone": base.name, "seed": config.seed}
+    return table.assign(method=method, samples=config.samples, **run)
 
 
 def _names(config: Config, method: str, setting: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """What can be found out about a run's models before any job: they are built without weights, on torch's meta device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.config import Config
 from vitedit.data.images import read_classes
-from vitedit.editors import editor_class
-from vitedit.errors import ConfigError
+from vitedit.editors import check, editor_class
+from vitedit.errors import ConfigError, ViteditError
 from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import Part, find_sites
 from vitedit.model.vit import Split, build_vit
@@ -28,9 +28,31 @@ def check_models(config: Config) -> None:
     for name, vit in vits.items():
         _check_classes(config, name, vit)
     for name in config.backbones:
-        _check_blocks(config, name, len(vits[name].blocks))
-        _check_sparsities(config, name, vits[name])
-        _check_trainings(config, name, vits[name])
+        _check_backbone(config, name, vits[name])
+    for ablation in [*config.ablation_names(trained=False), *config.trained_ablations]:
+        _check_ablation(config, ablation, vits)
+
+
+def _check_backbone(config: Config, name: str, vit: VisionTransformer) -> None:
+    """Everything that is edited or learned, against one backbone."""
+    _check_blocks(config, name, len(vit.blocks))
+    _check_sparsities(config, name, vit)
+    _check_trainings(config, name, vit)
+
+
+def _check_ablation(config: Config, ablation: str, vits: Mapping[str, VisionTransformer]) -> None:
+    """The same under an ablation, with its methods' settings.
+
+    Raises:
+        ConfigError: With the name of the ablation.
+    """
+    variant = config.under(ablation)
+    try:
+        check(variant)
+        for name in config.ablated_backbones:
+            _check_backbone(variant, name, vits[name])
+    except ViteditError as error:
+        raise ConfigError(f"ablations.{ablation.replace('/', '.')}: {error}") from None
 
 
 def _build(config: Config, name: str) -> VisionTransformer:
@@ -87,14 +109,15 @@ def _check_sparsities(config: Config, name: str, vit: VisionTransformer) -> None
     ]
     if config.sites.blocks:
         every = [(config.sites.part, config.sites.blocks)]
+    asked = list(_sparsities(config))
     for part, blocks in every:
-        for place, sparsity, kind in _sparsities(config):
-            size = _size(vit, part, blocks, kind)
+        sizes = {kind: _size(vit, part, blocks, kind) for kind in {entry[2] for entry in asked}}
+        for place, sparsity, kind in asked:
             try:
-                kept_units(sparsity, size)
+                kept_units(sparsity, sizes[kind])
             except ConfigError:
                 raise ConfigError(
-                    f"{place}: {sparsity} leaves none of the {size} {kind} that may be edited in the blocks "
+                    f"{place}: {sparsity} leaves none of the {sizes[kind]} {kind} that may be edited in the blocks "
                     f"{', '.join(map(str, blocks))} ({part}) of '{name}'. Lower it, or give other blocks (`sites`)."
                 ) from None
 

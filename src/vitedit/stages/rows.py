@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 
 from vitedit.config import Scalar
 from vitedit.data.benchmark import spaced
 from vitedit.editors import build, editor_class
 from vitedit.editors.base import Editor
+from vitedit.errors import ArtifactError
 from vitedit.measure.evaluate import Reference, measure
 from vitedit.measure.metrics import generalization_style
-from vitedit.model.edits import Edits
+from vitedit.model.edits import Edits, Samples
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
 from vitedit.progress import track
@@ -41,10 +42,12 @@ class Style:
         some = rows.iloc[spaced(len(rows), count)]
         return cls(some["file"].tolist(), some["label"].to_numpy(), Reference.of(split, base.read(some)))
 
-    def measure(self, split: Split, edits: Edits, files: pd.Series) -> Float[np.ndarray, " edits"]:
+    def measure(
+        self, split: Split, edits: Edits, files: Shaped[np.ndarray, "edits samples"]
+    ) -> Float[np.ndarray, " edits"]:
         """`gr_style` of edits made from the given files."""
         after = split.predict_many(self.reference.tokens, edits.changed).cpu().numpy()
-        own = files.to_numpy()[:, None] == np.array(self.files)[None]
+        own = (files[:, :, None] == np.array(self.files)).any(1)
         return generalization_style(after == self.labels[None], own)
 
 
@@ -57,11 +60,15 @@ class Ground:
     references: Mapping[Any, Reference]
     near: Reference
     styles: Mapping[str, Style]
+    samples: int
+    """Images that an edit is made from."""
     published: bool
     """Whether rates are the published code's (deviation D2)."""
 
     @classmethod
-    def of(cls, base: Backbone, split: Split, manifest: pd.DataFrame, locality: pd.DataFrame) -> "Ground":
+    def of(
+        cls, base: Backbone, split: Split, manifest: pd.DataFrame, locality: pd.DataFrame, samples: int
+    ) -> "Ground":
         """Runs the unedited model once over all images."""
         groups = dict(iter(manifest.groupby(GROUP, sort=False)))
         references = {name: Reference.of(split, base.read(rows)) for name, rows in groups.items()}
@@ -72,7 +79,7 @@ class Ground:
             for style in set(settings.styles) & set(manifest["subset"])
             if settings.style_neighbours
         }
-        return cls(split, groups, references, near, styles, base.config.reference)
+        return cls(split, groups, references, near, styles, samples, base.config.reference)
 
     def measure(self, edits: Edits, batch: pd.DataFrame) -> pd.DataFrame:
         """Rates of a batch of edits that may span several groups."""
@@ -80,13 +87,14 @@ class Ground:
         keys = pd.MultiIndex.from_frame(batch[GROUP])
         for name, rows in batch.groupby(GROUP, sort=False):
             where = np.flatnonzero(keys == name)
-            own = own_positions(self.groups[name], rows)
+            members = self.groups[name]
+            own = own_positions(members, rows, self.samples)
             some, group = edits.take(where), self.references[name]
             rates = measure(self.split, some, group, own, self.near, reference=self.published)
             style = self.styles.get(rows["subset"].iloc[0])
             known = rows[[*GROUP, "file", "label", "predicted"]].reset_index(drop=True)
-            whole = style.measure(self.split, some, rows["file"]) if style else np.nan
-            tables.append(known.assign(edit=own, gr_style=whole).join(rates))
+            whole = style.measure(self.split, some, members["file"].to_numpy()[own]) if style else np.nan
+            tables.append(known.assign(edit=own[:, 0], gr_style=whole).join(rates))
         return pd.concat(tables, ignore_index=True)
 
 
@@ -97,33 +105,65 @@ def edit_rows(
     manifest: pd.DataFrame,
     locality: pd.DataFrame,
     artifacts: Mapping[str, Path],
+    samples: int = 1,
 ) -> list[pd.DataFrame]:
     """Edits every edit sample of a manifest with every setting of a method; one table a setting, one row an edit.
 
+    With several `samples` an edit is made from the edit sample and those that follow it in its group. Groups that would
+    have no neighbour left give no row.
+
     Raises:
-        ArtifactError: A trained artefact of the method is not given, or is missing, damaged or stale.
+        ArtifactError: A trained artefact of the method is not given, or is missing, damaged or stale; no group is large enough.
     """
+    manifest = _large_enough(manifest, samples)
     trained = load_trained(base, editor_class(method), artifacts)
     editors = [build(method, setting, base.config, trained) for setting in settings]
-    samples, grounds = manifest[manifest["is_edit"]], dict[tuple[Site, ...], Ground]()
+    edited, grounds = manifest[manifest["is_edit"]], dict[tuple[Site, ...], Ground]()
     work = [
         (at, batch)
         for at, editor in enumerate(editors)
-        for batch in base.batches(samples, editor.cut(base.split))
+        for batch in base.batches(edited, editor.cut(base.split))
     ]
     tables: list[list[pd.DataFrame]] = [[] for _ in editors]
     for at, batch in track(work, f"{method} batches of edits", len(work)):
         cut = editors[at].cut(base.split)
         if cut.sites not in grounds:
-            grounds[cut.sites] = Ground.of(base, cut, manifest, locality)
-        edits, seconds = _edit(editors[at], base, batch)
+            grounds[cut.sites] = Ground.of(base, cut, manifest, locality, samples)
+        made_from = base.samples(_made_from(manifest, batch, samples), samples)
+        edits, seconds = _edit(editors[at], base, made_from)
         tables[at].append(grounds[cut.sites].measure(edits, batch).assign(seconds=seconds / len(batch)))
     return [pd.concat(parts, ignore_index=True) for parts in tables]
 
 
-def _edit(editor: Editor, base: Backbone, batch: pd.DataFrame) -> tuple[Edits, float]:
+def _large_enough(manifest: pd.DataFrame, samples: int) -> pd.DataFrame:
+    """Rows of groups that have a neighbour beside the samples of an edit.
+
+    Raises:
+        ArtifactError: There are none.
+    """
+    sizes = manifest.groupby(GROUP)["file"].transform("size")
+    if (sizes <= samples).all():
+        raise ArtifactError(
+            f"samples: an edit from {samples} images needs groups of at least {samples + 1}, the largest has {sizes.max()}. "
+            "Edit from fewer images, or build larger groups (`benchmark.max_images`, more images)."
+        )
+    return manifest[sizes > samples].reset_index(drop=True)
+
+
+def _made_from(manifest: pd.DataFrame, edits: pd.DataFrame, samples: int) -> pd.DataFrame:
+    """Rows of the images that edits are made from, edit by edit."""
+    groups = dict(iter(manifest.groupby(GROUP, sort=False)))
+    names = edits[GROUP].itertuples(index=False, name=None)
+    return pd.concat(
+        [
+            groups[name].iloc[own_positions(groups[name], edits.iloc[[at]], samples)[0]]
+            for at, name in enumerate(names)
+        ]
+    )
+
+
+def _edit(editor: Editor, base: Backbone, samples: Samples) -> tuple[Edits, float]:
     """Edits of one batch and the seconds they took."""
-    samples = base.samples(batch)
     began = time.perf_counter()
     edits = editor.edit(base.split, samples)
     if base.split.device.type == "cuda":

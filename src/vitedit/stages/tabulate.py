@@ -12,8 +12,10 @@ from vitedit.config import Config
 from vitedit.data.images import open_images, read_classes
 from vitedit.figures import TABLES
 from vitedit.lineage import ARTIFACTS, depends, lots
+from vitedit.measure import ablations
 from vitedit.measure import tabulate as tables
 from vitedit.measure.gallery import gallery
+from vitedit.stages.ablations import ablation_rows, needs
 
 Tables = dict[str, pd.DataFrame]
 
@@ -35,13 +37,22 @@ _MASKS = {
 """Tables about the hypernetwork with some of their columns: without rows where no method needs one."""
 
 
-def tabulate(config: Config, *, output: Path, truth: Path | None = None) -> None:
+def tabulate(
+    config: Config,
+    *,
+    output: Path,
+    truth: Path | None = None,
+    appendix: Path | None = None,
+    released: Path | None = None,
+) -> None:
     """Writes `<output>/<table>.parquet` and `.csv` for every table of `vitedit.figures.TABLES`.
 
     Args:
         config: The run; its results are read from `results/<run>/`.
         output: Folder of the tables.
         truth: Table with columns file and label that says what the unlabelled natural images really show, if known.
+        appendix: What `vitedit ablations` wrote, if this run computed it.
+        released: The same of another run, shown if this one did not.
 
     Raises:
         ArtifactError: A result is missing, damaged or was made under another configuration.
@@ -51,7 +62,9 @@ def tabulate(config: Config, *, output: Path, truth: Path | None = None) -> None
     parts = [_backbone_tables(config, backbone, names, true) for backbone in config.backbones]
     meta = provenance("tabulate", {"run": config.run, "seed": config.seed})
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
-    for name, table in (joined | _edit_tables(config)).items():
+    compared = _edit_tables(config)
+    ablated = _ablation_tables(config, compared["edits"], appendix, released)
+    for name, table in (joined | compared | ablated).items():
         save_table(output / f"{name}.parquet", table, meta)
         if "csv" in TABLES[name]:
             with atomic(output / f"{name}.csv") as temporary:
@@ -87,6 +100,22 @@ def _edit_tables(config: Config) -> Tables:
         "edits": made,
         "curves": tables.curves(made, resamples, seed),
         "differences": tables.differences(made, resamples, seed),
+    }
+
+
+def _ablation_tables(
+    config: Config, edits: pd.DataFrame, appendix: Path | None, released: Path | None
+) -> Tables:
+    """Tables of the variants of one method; of those that need a training only what is given."""
+    parts = [ablation_rows(config, edits, trained=False)]
+    if appendix is not None:
+        parts.append(load_table(appendix, needs(config)))
+    elif released is not None:
+        parts.append(load_table(released).assign(released=True))
+    rows = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    return {
+        "ablation_edits": rows,
+        "ablations": ablations.curves(rows, config.search.bootstrap, _seed(config)),
     }
 
 

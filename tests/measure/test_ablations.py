@@ -1,0 +1,51 @@
+"""Variants against each other, on the edits that all of them have."""
+
+import pandas as pd
+import pytest
+
+from vitedit.measure import tabulate
+from vitedit.measure.ablations import NAMES, curves, in_common, named
+
+COLUMNS = {
+    "run": "r", "backbone": "b", "method": "m", "setting": "s=1", "knob": "s", "value": 1.0, "subset": "natural", "gr_ref": 0.0,
+    "gr_style": float("nan"), "lr": 1.0, "steps": 1, "seconds": 1.0, "fraction": 0.1, "status": "converged", "sr": 1.0,
+}  # fmt: skip
+
+
+def edits(rates, **more):
+    """Rows of one variant: {(group, edit): gr}."""
+    keys = pd.DataFrame(list(rates), columns=["group", "edit"])
+    return keys.assign(**COLUMNS | more, gr=list(rates.values()))
+
+
+@pytest.fixture
+def rows():
+    own = edits({("large", 0): 0.2, ("large", 1): 0.4, ("small", 0): 1.0})
+    again = edits({("large", 0): 0.6, ("small", 0): 0.8})
+    few = edits({("large", 0): 0.9, ("large", 1): 0.9})
+    tables = [named(own, "a", "default"), named(again, "a", "x"), named(few, "a", "y").assign(released=True)]
+    return pd.concat([*tables, named(own, "c", "default"), named(own, "c", "z")], ignore_index=True)
+
+
+def test_only_edits_of_all_variants_of_a_family_are_compared(rows):
+    kept = in_common(rows)
+    assert set(kept.query("family == 'a'")[["group", "edit"]].itertuples(index=False, name=None)) == {
+        ("large", 0)
+    }
+    assert len(kept.query("family == 'c'")) == 6
+
+
+def test_a_point_a_variant_with_the_columns_of_the_curves(rows):
+    table = curves(rows, 20, 0).query("subset == 'all'").set_index(["family", "variant"])
+    assert table["gr"].to_dict() == pytest.approx(
+        {("a", "default"): 0.2, ("a", "x"): 0.6, ("a", "y"): 0.9, ("c", "default"): 0.65, ("c", "z"): 0.65}
+    )
+    assert table["default"].tolist() == [True, False, False, True, False]
+    assert table["released"].tolist() == [False, False, True, False, False]
+    plain = tabulate.curves(rows.query("family == 'c' and default"), 20, 0)
+    assert list(curves(rows, 20, 0).columns) == [*plain.columns, *NAMES]
+
+
+def test_no_ablations_are_an_empty_table(rows):
+    empty = curves(rows.iloc[:0], 20, 0)
+    assert empty.empty and list(empty.columns) == list(curves(rows, 20, 0).columns)
