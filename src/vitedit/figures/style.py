@@ -69,7 +69,6 @@ METHODS = {
     "ke": Look("KE", "#EB8FB5", "X", paper="Figure 4", size=6.5),
     "mend": Look("MEND", "#C832DB", ">", ":", paper="Figure 4"),
     "random_mask": Look("Random mask", GREY, "s", paper="Figure 5a", layer=2.2),
-    "searched_mask": Look("Searched mask (ceiling)", "#123B5D", "o", ":", size=5),
 }
 SPARE = [
     ("#222222", "H", "--"),
