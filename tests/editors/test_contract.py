@@ -37,6 +37,7 @@ SETTINGS: dict[str, dict] = {
     "ke": {"scale": 1.0},
     "mend": {"scale": 1.0},
     "random_mask": {"sparsity": 0.5, "seed": 0, **RATE},
+    "searched_mask": {"sparsity": 0.5, "seed": 0, "inner_learning_rate": 0.1, "search_steps": 3, **RATE},
 }
 LAST_FFNS = {f"blocks.{block}.mlp.fc{half}.weight" for block in (1, 2, 3) for half in (1, 2)}
 CHANGED = {
@@ -181,7 +182,9 @@ def test_the_proposed_method_leaves_the_units_it_did_not_pick(split, samples, tr
     edits = editor_class("hypernet")(descent=DESCENT, sparsity=0.9, hypernet=hypernet, **RATE).edit(
         split, samples
     )
-    allowed = expand(binarise(score_units(hypernet, split, samples.images), 0.9), split.sites, split.vit)
+    allowed = expand(
+        binarise(score_units(hypernet, split, samples.images, samples.labels), 0.9), split.sites, split.vit
+    )
     for name, tensor in edits.changed.items():
         same = tensor == split.vit.get_parameter(name)
         assert same[(allowed[name] == 0).expand_as(same)].all() and not same.all()

@@ -8,8 +8,9 @@ from vitedit.config import MetaTrainConfig, PseudoConfig, ReplayConfig
 from vitedit.errors import NumericalError
 from vitedit.model.objectives import kl_divergence
 from vitedit.where.hypernet import Hypernet
-from vitedit.where.masks import join
-from vitedit.where.metatrain import MetaTraining, meta_train, search_masks
+from vitedit.where.mask_search import random_logits, search_masks
+from vitedit.where.masks import join, units
+from vitedit.where.metatrain import MetaTraining, Seen, meta_train
 
 SETTINGS = MetaTrainConfig(
     pseudo=PseudoConfig(images="train"), iterations=4, batch_size=3, inner_learning_rate=0.3, inner_steps=2,
@@ -62,8 +63,9 @@ def plain_search(vit, split, original, mixed, settings, logits):
 def test_a_batched_search_equals_the_plain_search_of_each_sample(vit, split):
     originals, mixed = batches(0, 3)
     teacher = split.suffix(split.prefix(originals))
-    found, kl = search_masks(split, split.prefix(mixed), teacher, SETTINGS, torch.Generator().manual_seed(5))
-    starts = 2 * torch.rand(3, found.shape[1], generator=torch.Generator().manual_seed(5)) - 1
+    starts = 2 * torch.rand(3, units(split), generator=torch.Generator().manual_seed(5)) - 1
+    assert torch.equal(random_logits(split, [torch.Generator().manual_seed(5)], 3, tied=False), starts)
+    found, kl = search_masks(split, split.prefix(mixed), teacher, starts, SETTINGS)
     plain = [plain_search(vit, split, originals[i], mixed[i], SETTINGS, starts[i]) for i in range(3)]
     expected = torch.stack([logits for logits, _ in plain])
     assert (expected - starts).abs().min() > 0.5  # the first RMSprop step moves every logit by one (D7)
@@ -80,8 +82,8 @@ def test_more_weight_on_sparsity_gives_sparser_masks(split):
             split,
             tokens,
             teacher,
+            random_logits(split, [torch.Generator().manual_seed(5)], 3, tied=False),
             SETTINGS.model_copy(update={"sparsity_weight": w}),
-            torch.Generator().manual_seed(5),
         )[0]
         for w in (0.0, 100.0)
     )
@@ -106,11 +108,12 @@ def test_replay_learns_masks_that_depend_on_the_image(split):
         SETTINGS.model_copy(update={"learning_rate": 1e-3, "replay": ReplayConfig(steps=80, batch_size=16)}),
     )
     cls = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
-    fast.pairs.cls, fast.pairs.logits = [cls], [torch.where(cls[:, :1] > 0, 1.0, -1.0).repeat(1, 384)]
+    labels = torch.zeros(16, dtype=torch.int64)
+    fast.seen = [Seen(cls, labels, torch.where(cls[:, :1] > 0, 1.0, -1.0).repeat(1, 384))]
     for step in range(80):
         fast.replay_iteration(step, step)
     with torch.no_grad():
-        scores = join(fast.network(cls)).mean(1)
+        scores = join(fast.network(cls, labels)).mean(1)
     assert scores[cls[:, 0] > 0].min() > 0 > scores[cls[:, 0] < 0].max()
 
 
@@ -153,14 +156,18 @@ def test_a_state_of_another_configuration_is_not_resumed(split, tmp_path, caplog
 def test_without_replay_no_pairs_are_kept(split, tmp_path):
     published = training(split, SETTINGS.model_copy(update={"replay": None}))
     log = meta_train(published, batches, tmp_path / "state.pt", {})
-    assert len(log) == 4 and not published.pairs.cls
-    assert torch.isfinite(join(published.network(torch.randn(2, 24)))).all()
+    assert len(log) == 4 and not published.seen
+    assert torch.isfinite(join(published.network(torch.randn(2, 24), torch.tensor([0, 1])))).all()
 
 
 def test_a_search_that_diverges_is_an_error(split):
     originals, mixed = batches(0, 2)
     wild = SETTINGS.model_copy(update={"inner_learning_rate": 1e30})
-    with pytest.raises(NumericalError, match=r"meta_train\.inner_learning_rate"):
+    with pytest.raises(NumericalError, match="lower inner_learning_rate"):
         search_masks(
-            split, split.prefix(mixed), split.suffix(split.prefix(originals)), wild, torch.Generator()
+            split,
+            split.prefix(mixed),
+            split.suffix(split.prefix(originals)),
+            random_logits(split, [torch.Generator()], 2, tied=False),
+            wild,
         )

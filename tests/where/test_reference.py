@@ -48,8 +48,8 @@ def edit(config, method, setting, split, samples, network=None):
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.9])
 def test_masks_are_the_published_ones_and_ours_have_the_unit_at_the_threshold_too(width, sparsity):
     split, samples, state, network = setup(width, torch.float32)
-    ours = mask_units(network, split, samples.images, sparsity)
-    theirs = mask_units(network, split, samples.images, sparsity, reference=True)
+    ours = mask_units(network, split, samples.images, samples.labels, sparsity)
+    theirs = mask_units(network, split, samples.images, samples.labels, sparsity, reference=True)
     for i in range(3):
         assert torch.equal(theirs[i], published_mask(state, split.vit, samples.images[i], sparsity))
         (added,) = (ours[i] - theirs[i]).nonzero().flatten().tolist()
@@ -134,13 +134,15 @@ def test_scores_at_the_clamp_are_ties_that_the_published_threshold_loses():
     soft = torch.stack([published_masks(state, cls, CLAMP) for cls in split.cls(samples.images[:, 0])])
     up, down = (soft == soft.max()).sum(1), (soft == soft.min()).sum(1)
     assert (up > kept_units(0.9, units)).all() and (units - down < kept_units(0.25, units)).all()
-    none = mask_units(network, split, samples.images, 0.9, reference=True)
-    some = mask_units(network, split, samples.images, 0.25, reference=True)
+    none = mask_units(network, split, samples.images, samples.labels, 0.9, reference=True)
+    some = mask_units(network, split, samples.images, samples.labels, 0.25, reference=True)
     assert none.sum() == 0 and torch.equal(some.sum(1), (units - down).float())
     for i in range(3):
         for sparsity, mask in ((0.9, none), (0.25, some)):
             assert torch.equal(mask[i], published_mask(state, split.vit, samples.images[i], sparsity))
-        assert mask_units(network, split, samples.images, 0.9)[i].sum() == kept_units(0.9, units)
+        assert mask_units(network, split, samples.images, samples.labels, 0.9)[i].sum() == kept_units(
+            0.9, units
+        )
     setting = {"sparsity": 0.9, "learning_rate": 1e-3}
     few = {"descent": DescentConfig(max_steps=3)}
     theirs, ours = (
@@ -156,7 +158,7 @@ def test_several_samples_are_masked_by_the_mean_of_their_soft_masks():
     mean = torch.stack([published_masks(state, cls, CLAMP) for cls in split.cls(samples.images[:, 0])]).mean(
         0
     )
-    mask = mask_units(network, split, samples.images[:, 0][None], 0.75, reference=True)
+    mask = mask_units(network, split, samples.images[:, 0][None], samples.labels[:1], 0.75, reference=True)
     assert torch.equal(mask[0], (mean > mean.sort(descending=True).values[kept_units(0.75, 576) - 1]).float())
 
 

@@ -14,6 +14,7 @@ from vitedit.config.data import (
 from vitedit.config.learning import (
     DescentConfig,
     KeTrainConfig,
+    MaskSearchConfig,
     MendTrainConfig,
     MetaTrainConfig,
     PseudoConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "Lax",
     "LocalityConfig",
     "MendTrainConfig",
+    "MaskSearchConfig",
     "MetaTrainConfig",
     "ModelConfig",
     "Name",

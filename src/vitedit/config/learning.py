@@ -43,10 +43,12 @@ class SearchConfig(Section):
 
 
 class PseudoConfig(Section):
-    """CutMix pseudo-samples (paper section 3.3)."""
+    """Pseudo-samples (paper section 3.3)."""
 
     images: Name
     """Pre-training images."""
+    strategy: Literal["cutmix", "mixup", "cutout", "crop", "noise", "none"] = "cutmix"
+    """How an image becomes a pseudo-sample: CutMix, or another way of the appendix (`vitedit.data.strategies`)."""
     scale: Annotated[tuple[Fraction, Fraction], Lax] = (0.25, 1.0)
     """Share of the area that a random crop keeps."""
     patches: Annotated[tuple[Positive, Positive], Lax] = (3, 8)
@@ -68,18 +70,9 @@ class ReplayConfig(Section):
     """Stored pairs a step."""
 
 
-class MetaTrainConfig(Section):
-    """Hypernetwork and decoupled meta-training (paper section 3.2-3.3; published code)."""
+class MaskSearchConfig(Section):
+    """The bilevel search of one sample's mask (paper eq. 2-3; published code)."""
 
-    pseudo: PseudoConfig
-    """Pseudo-samples."""
-    checkpoint: File | None = None
-    """Hypernetwork to take over instead of training one: a state dict of the published class (.pth), what `vitedit
-    import-hypernet` wrote, or another run's; null trains. Of the values below only `heads` then counts, for a .pth."""
-    iterations: Positive = 7000
-    """Batches of pseudo-samples."""
-    batch_size: Positive = 8
-    """Pseudo-samples an iteration."""
     temperature: Rate = 5.0
     """Temperature T of the Kullback-Leibler divergence."""
     inner_steps: Positive = 5
@@ -92,10 +85,28 @@ class MetaTrainConfig(Section):
     """Step size of the mask search."""
     sparsity_weight: Annotated[float, Field(ge=0)] = 0.125
     """Weight lambda of a sample's mean mask; the published code's 1.0 a batch of 8 is 0.125 a sample (deviation D9)."""
+    tied: bool = False
+    """One mask for the rows of fc1 and the columns of fc2 of a block, instead of one each."""
+
+
+class MetaTrainConfig(MaskSearchConfig):
+    """Hypernetwork and decoupled meta-training (paper section 3.2-3.3; published code)."""
+
+    pseudo: PseudoConfig
+    """Pseudo-samples."""
+    checkpoint: File | None = None
+    """Hypernetwork to take over instead of training one: a state dict of the published class (.pth), what `vitedit
+    import-hypernet` wrote, or another run's; null trains. Of the values below only `heads` then counts, for a .pth."""
+    iterations: Positive = 7000
+    """Batches of pseudo-samples."""
+    batch_size: Positive = 8
+    """Pseudo-samples an iteration."""
     blocks: Positive = 3
     """Transformer blocks of the hypernetwork."""
     heads: Positive = 6
     """Attention heads of the hypernetwork."""
+    condition_on_label: bool = False
+    """Show the hypernetwork the right class beside the image, which the published one never sees (deviation D30)."""
     learning_rate: Rate = 1e-4
     """RMSprop step size of the hypernetwork."""
     regression_steps: Positive = 4

@@ -1,10 +1,11 @@
-"""CutMix pseudo-samples for meta-training (paper section 3.3; published code)."""
+"""Pseudo-samples for meta-training: CutMix, or another strategy (paper section 3.3; published code)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from vitedit.artifacts import numpy_rng
 from vitedit.config import PseudoConfig, TransformConfig
 from vitedit.data.images import FILTERS, ImageSet, normalize
+from vitedit.data.strategies import STRATEGIES
 from vitedit.errors import ConfigError, ImageError
 
 ASPECT = (3 / 4, 4 / 3)
@@ -32,7 +34,8 @@ class Views:
 
 
 class PseudoSamples:
-    """Pairs of an image and the same image with a patch-aligned rectangle of another pasted in.
+    """Pairs of an image and the same image changed by the configured strategy, by default with a patch-aligned rectangle of
+    another pasted in.
 
     Batch i depends on the seed and on i only, so a meta-training resumes anywhere. Unlike in the published
     code the last row and column of patches can be replaced too.
@@ -61,7 +64,7 @@ class PseudoSamples:
     def batch(
         self, iteration: int, size: int
     ) -> tuple[Float32[Tensor, "size 3 S S"], Float32[Tensor, "size 3 S S"]]:
-        """Originals and mixed images; 2 * size different images are drawn, donor i is pasted into original i.
+        """Originals and pseudo-samples; 2 * size different images are drawn, original i is changed with donor i.
 
         Raises:
             ImageError: Fewer than 2 * size images, or an unreadable one.
@@ -94,12 +97,14 @@ class PseudoSamples:
         return normalize(np.stack([self._crop(int(index), rng) for index in drawn]), self.transform)
 
     def _mix(self, originals: Tensor, donors: Tensor, rng: np.random.Generator) -> Tensor:
-        """A rectangle of donor i pasted into a copy of original i."""
-        mixed = originals.clone()
-        for at in range(len(mixed)):
-            rows, columns = self._rectangle(rng)
-            mixed[at, :, rows, columns] = donors[at, :, rows, columns]
-        return mixed
+        """Original i changed by the strategy, with donor i and a rectangle of its own."""
+        change = STRATEGIES[self.config.strategy]
+        return torch.stack(
+            [
+                change(original, donor, self._rectangle(rng), rng)
+                for original, donor in zip(originals, donors, strict=True)
+            ]
+        )
 
     def _crop(self, index: int, rng: np.random.Generator) -> UInt8[np.ndarray, "S S 3"]:
         """A random part of an image at the model's input size."""

@@ -25,6 +25,7 @@ EDITORS = {
     "ke": "KnowledgeEditor",
     "mend": "Mend",
     "random_mask": "RandomMask",
+    "searched_mask": "SearchedMask",
 }
 """Method -> its class in `vitedit.editors.<method>`, imported when it is asked for."""
 

@@ -31,5 +31,7 @@ class HypernetMask(Editor):
 
     def run(self, split: Split, samples: Samples) -> Edits:
         """Predicts masks and descends under them."""
-        masks = mask_units(self.hypernet, split, samples.images, self.sparsity, self.reference)
+        masks = mask_units(
+            self.hypernet, split, samples.images, samples.labels, self.sparsity, self.reference
+        )
         return edit_under(split, samples, masks, self.descent, self.learning_rate)

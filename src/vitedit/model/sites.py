@@ -40,6 +40,11 @@ class Site:
         return model.get_parameter(self.name).shape[self.axis]
 
     @property
+    def module(self) -> str:
+        """The self-attention or FFN that the matrix belongs to: "blocks.7.mlp"."""
+        return self.name.rsplit(".", 2)[0]
+
+    @property
     def point(self) -> tuple[int, int]:
         """Where the matrix acts: (block, 0 for attention or 1 for the FFN). Everything before it never changes."""
         block = re.match(r"blocks\.(\d+)\.(attn|mlp)\.", self.name)

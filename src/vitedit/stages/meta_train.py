@@ -54,8 +54,15 @@ def meta_train(
 def _network(config: Config, base: Backbone) -> Hypernet:
     """A hypernetwork with seeded random weights."""
     settings, split = config.meta_train, base.split
+    classes = split.vit.num_classes if settings.condition_on_label else 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "hypernet"))
         return Hypernet.for_sites(
-            split.vit, split.sites, split.vit.embed_dim, settings.blocks, settings.heads
+            split.vit,
+            split.sites,
+            split.vit.embed_dim,
+            settings.blocks,
+            settings.heads,
+            settings.tied,
+            classes,
         )

@@ -27,8 +27,9 @@ def specificity(
     base = Backbone.chosen(config, backbone, choice, device)
     rows = base.manifest(benchmark, [config.specificity.subset])
     network = Hypernet.load(hypernet, base.split, depends(config, "meta_train", backbone=backbone))
+    samples = base.samples(rows)
     masks = mask_units(
-        network, base.split, base.read(rows)[:, None], config.specificity.sparsity, config.reference
+        network, base.split, samples.images, samples.labels, config.specificity.sparsity, config.reference
     )
     table = overlaps(masks, rows)
     save_table(output, table, provenance("specificity", depends(config, "specificity", backbone=backbone)))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitedit.artifacts import load_tensors, save_tensors
@@ -38,36 +38,69 @@ class HyperBlock(nn.Module):
 
 
 class Hypernet(nn.Module):
-    """One learnable token a site beside the image's CLS token; a head a site reads its token (published code).
+    """One learnable token a mask beside the image's CLS token; a head a mask reads its token (published code).
 
     The published network's dead parameter is left out (D13) and every width follows the backbone (D27).
+
+    Args:
+        width: Width of the backbone.
+        sizes: Site name -> number of its hidden units.
+        blocks: Transformer blocks.
+        heads: Attention heads.
+        tied: Let the sites of one module share a mask.
+        classes: Of the right class a token is shown, one of so many; 0: the network sees the image only, as published (D30).
     """
 
-    def __init__(self, width: int, sizes: Mapping[str, int], blocks: int, heads: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        sizes: Mapping[str, int],
+        blocks: int,
+        heads: int,
+        tied: bool = False,
+        classes: int = 0,
+    ) -> None:
         super().__init__()
         if width % heads:
             raise ConfigError(f"meta_train.heads: {heads} heads do not divide the backbone's width {width}.")
         self.sizes = dict(sizes)
-        self.shape = {"width": width, "blocks": blocks, "heads": heads}
-        self.tokens = nn.Parameter(torch.zeros(len(sizes), width))
+        self.shape = {"width": width, "blocks": blocks, "heads": heads, "tied": tied, "classes": classes}
+        self.mask_of = {name: Site(name, 0).module if tied else name for name in sizes}
+        masks = {self.mask_of[name]: size for name, size in sizes.items()}
+        self.tokens = nn.Parameter(torch.zeros(len(masks), width))
         self.blocks = nn.Sequential(*(HyperBlock(width, heads) for _ in range(blocks)))
-        self.heads = nn.ModuleList(nn.Linear(width, size) for size in sizes.values())
+        self.heads = nn.ModuleList(nn.Linear(width, size) for size in masks.values())
+        self.labels = nn.Embedding(classes, width) if classes else None
+        if self.labels is not None:
+            nn.init.zeros_(self.labels.weight)
 
     @classmethod
     def for_sites(
-        cls, model: nn.Module, sites: Sequence[Site], width: int, blocks: int, heads: int
+        cls,
+        model: nn.Module,
+        sites: Sequence[Site],
+        width: int,
+        blocks: int,
+        heads: int,
+        tied: bool = False,
+        classes: int = 0,
     ) -> "Hypernet":
         """A network with random weights for the given sites of a backbone."""
-        return cls(width, {site.name: site.size(model) for site in sites}, blocks, heads)
+        sizes = {site.name: site.size(model) for site in sites}
+        return cls(width, sizes, blocks, heads, tied, classes)
 
-    def forward(self, cls: Float[Tensor, "images width"]) -> Masks:
-        """Logits h of every site's mask, {site name: (B, H)}; the soft mask is `soften(h)`."""
-        tokens = torch.cat([self.tokens.expand(len(cls), -1, -1), cls[:, None]], dim=1)
+    def forward(self, cls: Float[Tensor, "images width"], labels: Int[Tensor, "images"]) -> Masks:
+        """Logits h of every site's mask, {site name: (B, H)}; the soft mask is `soften(h)`.
+
+        Only a network with `classes` looks at the labels.
+        """
+        shown = [cls] if self.labels is None else [cls, self.labels(labels)]
+        tokens = torch.cat([self.tokens.expand(len(cls), -1, -1), torch.stack(shown, dim=1)], dim=1)
         tokens = self.blocks(tokens)
-        return {
-            name: head(tokens[:, i])
-            for i, (name, head) in enumerate(zip(self.sizes, self.heads, strict=True))
-        }
+        masks = dict.fromkeys(self.mask_of.values())
+        heads = zip(masks, self.heads, strict=True)
+        logits = {name: head(tokens[:, i]) for i, (name, head) in enumerate(heads)}
+        return {site: logits[mask] for site, mask in self.mask_of.items()}
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Writes weights, shape and provenance."""
@@ -100,12 +133,30 @@ def soften(
 
 
 @torch.no_grad()
-def score_units(
-    network: Hypernet, base: Split, images: Float[Tensor, "edits samples 3 side side"]
-) -> Float[Tensor, "edits units"]:
-    """Score of every hidden unit for E edits; with several samples the mean of their soft masks (published code).
+def predict_logits(
+    network: Hypernet,
+    base: Split,
+    images: Float[Tensor, "edits samples 3 side side"],
+    labels: Int[Tensor, "edits"],
+) -> Float[Tensor, "edits samples units"]:
+    """Mask logits of every sample of E edits."""
+    each = labels.to(base.device).repeat_interleave(images.shape[1])
+    return join(network.to(base.device)(base.cls(images.flatten(0, 1)), each)).unflatten(0, images.shape[:2])
+
+
+def combine(logits: Float[Tensor, "edits samples units"]) -> Float[Tensor, "edits units"]:
+    """One score for every hidden unit: with several samples the mean of their soft masks (published code).
 
     One sample's logits are ranked as they are: the soft mask would tie where it is clamped.
     """
-    logits = join(network.to(base.device)(base.cls(images.flatten(0, 1)))).unflatten(0, images.shape[:2])
-    return logits[:, 0] if images.shape[1] == 1 else soften(logits).mean(1)
+    return logits[:, 0] if logits.shape[1] == 1 else soften(logits).mean(1)
+
+
+def score_units(
+    network: Hypernet,
+    base: Split,
+    images: Float[Tensor, "edits samples 3 side side"],
+    labels: Int[Tensor, "edits"],
+) -> Float[Tensor, "edits units"]:
+    """Score of every hidden unit for E edits."""
+    return combine(predict_logits(network, base, images, labels))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitedit.config import DescentConfig
@@ -26,6 +26,27 @@ def join(masks: Mapping[str, Tensor]) -> Float[Tensor, "*edits units"]:
 def units(base: Split) -> int:
     """Number of hidden units of all sites together."""
     return sum(site.size(base.vit) for site in base.sites)
+
+
+def owners(base: Split, tied: bool = False) -> Int[Tensor, "units"]:
+    """Position of every hidden unit's entry among the free entries of a mask; with `tied` the matrices of a block share theirs.
+
+    Raises:
+        ConfigError: Tied matrices have different numbers of hidden units.
+    """
+    free: dict[str, Tensor] = {}
+    parts = []
+    for site in base.sites:
+        key, size = site.module if tied else site.name, site.size(base.vit)
+        if key not in free:
+            free[key] = torch.arange(size) + sum(map(len, free.values()))
+        if len(free[key]) != size:
+            raise ConfigError(
+                f"meta_train.tied: the matrices of {key} have {len(free[key])} and {size} hidden units and cannot share a mask. "
+                "FFNs can: set `sites: {part: mlp}`."
+            )
+        parts.append(free[key])
+    return torch.cat(parts)
 
 
 def split(flat: Float[Tensor, "*edits units"], sites: Sequence[Site], model: nn.Module) -> Masks:

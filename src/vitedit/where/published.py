@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitedit.artifacts import load_tensors
 from vitedit.errors import ArtifactError
 from vitedit.model.checkpoints import read_weights
 from vitedit.model.vit import Split
-from vitedit.where.hypernet import SHARPNESS, Hypernet, score_units
-from vitedit.where.masks import binarise, join
+from vitedit.where.hypernet import SHARPNESS, Hypernet, predict_logits, score_units
+from vitedit.where.masks import binarise
 
 CLAMP = 1e-7
 """Soft masks stay inside [CLAMP, 1 - CLAMP] when the published code edits (deviation D12)."""
@@ -154,6 +154,7 @@ def mask_units(
     network: Hypernet,
     base: Split,
     images: Float[Tensor, "edits samples 3 side side"],
+    labels: Int[Tensor, "edits"],
     sparsity: float,
     reference: bool = False,
 ) -> Float[Tensor, "edits units"]:
@@ -164,8 +165,6 @@ def mask_units(
     edit; without `reference` the logits still order them.
     """
     if not reference:
-        return binarise(score_units(network, base, images), sparsity)
-    with torch.no_grad():
-        logits = join(network.to(base.device)(base.cls(images.flatten(0, 1)))).unflatten(0, images.shape[:2])
-        soft = (SHARPNESS * logits).sigmoid().clamp(CLAMP, 1 - CLAMP)
+        return binarise(score_units(network, base, images, labels), sparsity)
+    soft = (SHARPNESS * predict_logits(network, base, images, labels)).sigmoid().clamp(CLAMP, 1 - CLAMP)
     return binarise(soft.mean(1), sparsity, strict=True)
