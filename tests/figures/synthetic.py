@@ -151,7 +151,8 @@ def layers(backbone: str = "base") -> pd.DataFrame:
                 for a, b in spread
             ]
     choice = {"part": "mlp", "blocks": [7, 8, 9]}
-    return tabulate.layers(pd.DataFrame(rows), choice, 200, 0).assign(backbone=backbone)
+    searched = pd.DataFrame(rows).assign(subset="natural", group=groups_of({"natural": 1})[0][1])
+    return tabulate.layers(searched, choice, 200, 0).assign(backbone=backbone)
 
 
 def training(backbone: str = "base") -> pd.DataFrame:
@@ -211,7 +212,62 @@ def masks(count: int = SUBSETS["natural"], samples: int = 4, backbone: str = "ba
     pairs = pd.DataFrame(
         {"backbone": backbone, "group_a": [named[a] for a in first], "group_b": [named[b] for b in second]}
     )
-    return pairs.assign(edit_a=first, edit_b=second, file_a="a.jpg", file_b="b.jpg", iou=iou)
+    files = [f"{at % samples}.jpg" for at in range(len(named))]
+    pairs = pairs.assign(file_a=[files[a] for a in first], file_b=[files[b] for b in second])
+    return pairs.assign(edit_a=first, edit_b=second, iou=iou)
+
+
+def sites(count: int = SUBSETS["natural"], backbone: str = "base") -> pd.DataFrame:
+    """Shares of the units of six sites."""
+    rng = np.random.default_rng(7)
+    rows = [
+        {"subset": "natural", "group": group, "site": f"blocks.{block}.mlp.{matrix}.weight"}
+        | {"block": block, "matrix": matrix, "share": rng.uniform(0.01, 0.12), "masks": 4, "sparsity": 0.95}
+        for _, group, _, _ in groups_of({"natural": count})
+        for block in (7, 8, 9)
+        for matrix in ("fc1", "fc2")
+    ]
+    return pd.DataFrame(rows).assign(backbone=backbone)
+
+
+def system(backbone: str = "base") -> pd.DataFrame:
+    """The system of a ViT of twelve blocks."""
+    sizes = {"model": "vit_tiny", "size": 48, "blocks": 12, "width": 96, "classes": 20, "weights": 1_350_000}
+    sites = " ".join(
+        f"blocks.{block}.mlp.{matrix}.weight" for block in (7, 8, 9) for matrix in ("fc1", "fc2")
+    )
+    edited = {"part": "mlp", "edited": "8 9 10", "sites": sites, "units": 2304, "share": 0.164}
+    network = {"hypernet_blocks": 3, "hypernet_heads": 6, "iterations": 64, "batch_size": 8}
+    steps = {"inner_steps": 5, "search_steps": 10, "sparsities": "0.25 0.5 0.75 0.9 0.95"}
+    return pd.DataFrame([{"backbone": backbone} | sizes | edited | network | steps])
+
+
+ABLATIONS = {
+    "samples": ("two", "three"),
+    "pseudo": ("mixup", "cutout", "crop", "noise", "none"),
+    "sparsity_weight": ("weaker", "stronger"),
+    "inner_steps": ("one", "ten"),
+    "inner_learning_rate": ("smaller", "larger"),
+    "blocks": ("one", "five"),
+    "conditioning": ("label",),
+    "tied": ("tied",),
+}
+
+
+def ablations(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.DataFrame:
+    """Curves of the variants of every family, the run's own setting among them; one family is from released results."""
+    rng = np.random.default_rng(8)
+    own = tabulate.curves(edits(subsets, ("hypernet",), backbone), 50, 0)
+    rates = [f"{rate}{end}" for rate in ("gr", "lr") for end in ("", "_low", "_high")]
+    parts = []
+    for family, others in ABLATIONS.items():
+        for variant in ("default", *others):
+            named = own.assign(family=family, variant=variant, default=variant == "default")
+            if variant != "default":
+                shift = rng.normal(0, 0.03, 2).repeat(3)
+                named[rates] = (named[rates] + shift).clip(0, 1)
+            parts.append(named.assign(released=family == "pseudo"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def gallery(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.DataFrame:
@@ -233,12 +289,21 @@ def gallery(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.Dat
                 place
                 | {
                     "role": role,
+                    "images": subset if taken >= 0 else "train",
+                    "file": f"{at}.jpg",
                     "label_name": NAMES[true],
                     "predicted_name": taken_name,
                     "png": _drawn(true, at),
                 }
             )
-    near = {"backbone": backbone, "subset": "", "group": "", "role": "locality"}
+    near = {
+        "backbone": backbone,
+        "subset": "",
+        "group": "",
+        "role": "locality",
+        "images": "val",
+        "file": "near.jpg",
+    }
     rows += [
         near | {"label_name": NAMES[at], "predicted_name": NAMES[at], "png": _drawn(at, at)}
         for at in range(8)
@@ -279,6 +344,9 @@ def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFra
     pairs = masks(subsets["natural"], backbone=backbone)
     matrix = tabulate.specificity(pairs)
     return {
+        "system": system(backbone),
+        "sites": sites(subsets["natural"], backbone),
+        "ablations": ablations(subsets, backbone),
         "groups": groups(subsets, backbone),
         "layers": layers(backbone),
         "training": training(backbone),

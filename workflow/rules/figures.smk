@@ -9,7 +9,7 @@ rule notebooks:
 
 
 rule figures:
-    """Every figure, as a picture and for print."""
+    """Every figure, as a picture and for print, and what it shows as a table."""
     input:
         brought=brought,
         files=FIGURE_FILES,
@@ -30,7 +30,7 @@ for name, drawn in FIGURES.items():
             figures=expand(
                 "<results>/figures/{figure}.{suffix}",
                 figure=drawn,
-                suffix=["png", "pdf"],
+                suffix=SUFFIXES,
             ),
         log:
             f"<logs>/notebook/{name}.log",

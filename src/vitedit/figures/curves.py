@@ -60,6 +60,16 @@ def figF_curves(curves: pd.DataFrame) -> Figure:
     return _trade_offs(curves, backbones[1:], only)
 
 
+def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """What Fig. 4 shows: the first backbone."""
+    return curves[curves["backbone"].isin(curves["backbone"].iloc[:1])]
+
+
+def other_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """What Fig. F shows: the other backbones."""
+    return curves[~curves["backbone"].isin(curves["backbone"].iloc[:1])]
+
+
 def _trade_offs(curves: pd.DataFrame, shown: list[str], otherwise: str) -> Figure:
     """A panel a backbone and subset; a line a method, a point a setting."""
     subsets, backbones = dict.fromkeys(curves["subset"]), list(dict.fromkeys(curves["backbone"]))

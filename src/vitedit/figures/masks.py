@@ -33,7 +33,7 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
         curves: Table `curves`.
         subset: Subset shown; "all" is the mean over all groups.
     """
-    table = curves[(curves["subset"] == subset) & ((curves["knob"] == KNOB) | curves["value"].isna())]
+    table = at_sparsities(curves, subset)
     backbones = list(dict.fromkeys(table["backbone"])) or [""]
     figure, axes = grid(2 * len(backbones), 2, 4.7, 3.9)
     look = methods(curves["method"])
@@ -49,6 +49,11 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
         _panel(axis, rows, rate, look)
     legend_below(figure, axes)
     return figure
+
+
+def at_sparsities(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
+    """What the figure shows: methods with a sparsity, and those without a knob."""
+    return curves[(curves["subset"] == subset) & ((curves["knob"] == KNOB) | curves["value"].isna())]
 
 
 def _place(table: pd.DataFrame) -> pd.Series:
