@@ -121,7 +121,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
         "fig2_layers": [
             "edit sample",
             "neighbours",
-            "seen: heart",
+            "seen: heart striped",
             "Locality rate LR (%)",
             "Generalization rate GR (%)",
             "FFN 8–10",

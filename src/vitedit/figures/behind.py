@@ -64,11 +64,11 @@ def _per_backbone(edits: pd.DataFrame, groups: pd.DataFrame) -> str:
 
 
 def _main(edits: pd.DataFrame) -> pd.Series:
-    return edits["backbone"] == edits["backbone"].iloc[0]
+    return edits["backbone"].isin(edits["backbone"].iloc[:1])
 
 
 def _others(edits: pd.DataFrame) -> pd.Series:
-    return edits["backbone"] != edits["backbone"].iloc[0]
+    return ~_main(edits)
 
 
 def _compared(edits: pd.DataFrame) -> pd.Series:

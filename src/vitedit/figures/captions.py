@@ -71,7 +71,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Generalization against locality",
         "A line a method, a point a setting, on the first backbone; up and right is better. Numbers are sparsities of the"
         " learned mask. Bars: 95 % bootstrap intervals over groups, faint for the other methods; they are wide because groups"
-        " differ, and all methods edit the same groups. (Paper: Figure 4.)",
+        " differ, and all methods edit the same groups. The searched mask, where it is shown, comes from a mask search on the"
+        " edit sample itself: what a perfect hypernetwork could know. (Paper: Figure 4.)",
     ),
     "figF_curves": (
         "Generalization against locality on the other backbone",

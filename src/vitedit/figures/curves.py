@@ -76,7 +76,7 @@ def _trade_offs(curves: pd.DataFrame, shown: list[str], otherwise: str) -> Figur
     panels = [(backbone, subset) for backbone in shown for subset in subsets]
     if not panels:
         return notice(otherwise)
-    figure, axes = grid(len(panels), 2, 4.7, 3.9)
+    figure, axes = grid(len(panels), 2, 4.1, 3.6)
     look = methods(curves["method"])
     tables = [curves[(curves["backbone"] == b) & (curves["subset"] == s)] for b, s in panels]
     for axis, (backbone, subset), table in zip(axes, panels, tables, strict=True):

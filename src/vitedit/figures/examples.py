@@ -9,7 +9,7 @@ from vitedit.figures.gallery import thumbnail
 from vitedit.figures.style import STYLED, group_title, notice, panel_title
 
 _GROUPS, _EACH = 3, 2
-_SIDE = 0.8  # inches of a cell
+_SIDE = 0.72  # inches of a cell
 
 
 @STYLED

@@ -31,7 +31,8 @@ _TEXT = {"mlp": "#00507D", "attn": "#8A5E00"}  # dark enough to read
 
 _SIDE = 1.1  # inches of a picture
 _PICTURES = (4, 2)  # rows and columns of the searched group's pictures
-_LETTERS = 15  # below such a picture
+_LETTERS = 19  # below such a picture
+_RING = 10  # pixels from the chosen run to the ring around it
 _PANEL = (5.6, 4.7)
 
 
@@ -129,11 +130,21 @@ def _label(axis: Axes, table: pd.DataFrame) -> None:
     points = np.column_stack([percent(table["lr"]), percent(table["gr"])])
     full = (table["on_front"] | table["chosen"]).to_numpy(bool)
     names = table["name"].str.replace("-", "–").to_numpy()
+    ring = _around(axis, points[table["chosen"].to_numpy(bool)])
     place(axis, points[full], names[full], points[~full], fontsize=9.5, fontweight="bold", color=BLACK)
     for part, (word, *_) in _PARTS.items():
         here = ~full & (table["part"] == part).to_numpy(bool)
         short = [name.removeprefix(word).strip() for name in names[here]]
-        place(axis, points[here], short, points[~here], fontsize=8, color=_TEXT[part])
+        obstacles = np.vstack([points[~here], ring])
+        place(axis, points[here], short, obstacles, fontsize=8, color=_TEXT[part])
+
+
+def _around(axis: Axes, points: np.ndarray) -> np.ndarray:
+    """Points on the rings around some points, for labels to keep off."""
+    angles = np.arange(8) * np.pi / 4
+    shifts = _RING * np.column_stack([np.cos(angles), np.sin(angles)])
+    pixels = axis.transData.transform(points.reshape(-1, 2))[:, None] + shifts
+    return axis.transData.inverted().transform(pixels.reshape(-1, 2))
 
 
 def _pale(colour: str) -> tuple[str, float]:

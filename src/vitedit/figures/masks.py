@@ -35,7 +35,7 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
     """
     table = at_sparsities(curves, subset)
     backbones = list(dict.fromkeys(table["backbone"])) or [""]
-    figure, axes = grid(2 * len(backbones), 2, 4.7, 3.9)
+    figure, axes = grid(2 * len(backbones), 2, 4.1, 3.6)
     look = methods(curves["method"])
     for at, axis in enumerate(axes):
         backbone, rate = backbones[at // 2], list(_RATES)[at % 2]
@@ -99,7 +99,7 @@ def _axes(axis: Axes, rows: pd.DataFrame, look: dict[str, Look]) -> None:
     shares = rows[rows["method"] == chosen].set_index("value")["fraction"].sort_index()
     values = sorted(rows["value"].unique())
     axis.set_xticks(range(len(values)), [number(value) for value in values])
-    axis.set_xlabel("Sparsity of the mask (share of entries that stay frozen)")
+    axis.set_xlabel("Sparsity of the mask (share of frozen entries)")
     axis.margins(x=0.06)
     above = axis.secondary_xaxis("top")
     above.set_xticks([values.index(value) for value in shares.index], [_share(share) for share in shares])

@@ -97,9 +97,9 @@ def _sheet(pictures: pd.DataFrame, groups: pd.DataFrame, otherwise: str) -> Figu
         return notice(otherwise)
     subset = str(pictures["subset"].iloc[0])
     lines, columns = -(-len(parts) // _BLOCKS), _SHOWN * _BLOCKS + _BLOCKS - 1
-    size = (_SIDE * (columns - 0.6), (_SIDE + 0.3) * lines + 0.4)
+    size = (_SIDE * (columns - 0.6), (_SIDE + 0.25) * lines + 0.3)
     figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.1, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
     ratios = [0.4 if column % (_SHOWN + 1) == _SHOWN else 1 for column in range(columns)]
     places = figure.add_gridspec(lines, columns, width_ratios=ratios)
     backbones = list(dict.fromkeys(groups["backbone"]))
@@ -123,7 +123,9 @@ def _name(part: pd.DataFrame, known: pd.DataFrame) -> str:
 
 
 def _title(axis: Axes, text: str) -> None:
-    axis.set_title(text, fontsize=8, pad=2)
+    """Above the first picture and to its right; no title of matplotlib's, to whose width the layout would give room."""
+    spot = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    axis.annotate(text, (0, 1), (0, 2), fontsize=8, fontweight="bold", **spot).set_in_layout(False)
 
 
 def _group(axes: Sequence[Axes], part: pd.DataFrame) -> None:
