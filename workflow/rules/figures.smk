@@ -27,11 +27,22 @@ for name, drawn in FIGURES.items():
         output:
             executed=f"<results>/notebooks/{name}.ipynb",
             page=f"<results>/notebooks/{name}.html",
-            figures=expand(
-                "<results>/figures/{figure}.{suffix}",
-                figure=drawn,
-                suffix=SUFFIXES,
-            ),
+            figures=[
+                report(
+                    f"<results>/figures/{figure}.png",
+                    caption=f"../report/{figure}.rst",
+                    category="Figures",
+                    subcategory=name,
+                    labels={"figure": figure},
+                )
+                for figure in drawn
+            ],
+            beside=[
+                f"<results>/figures/{figure}.{suffix}"
+                for figure in drawn
+                for suffix in SUFFIXES
+                if suffix != "png"
+            ],
         log:
             f"<logs>/notebook/{name}.log",
         benchmark:

@@ -87,7 +87,7 @@ def figJ_ablations(ablations: pd.DataFrame) -> Figure:
         figure.supxlabel(f"{ABSENT}:\n{', '.join(absent).lower()}.", fontsize=9, color="#666666")
     for axis, name in zip(axes, families, strict=True):
         rows = table[table["family"] == name]
-        title = FAMILIES.get(name, name.replace("_", " "))
+        title = FAMILIES.get(name) or str(name).replace("_", " ")
         axis.set_title(title + (" (released results)" if rows["released"].any() else ""))
         _trade_off(axis, rows)
     return figure
@@ -148,6 +148,13 @@ def _trade_off(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def _intervals(axis: Axes, points: pd.DataFrame, look: Look) -> None:
-    ends = {"xerr": errors(points, "lr"), "yerr": errors(points, "gr")}
-    x, y = percent(points["lr"]), percent(points["gr"])
-    axis.errorbar(x, y, **ends, fmt="none", ecolor=(look.colour, 0.25), elinewidth=0.8, zorder=2)
+    axis.errorbar(
+        percent(points["lr"]),
+        percent(points["gr"]),
+        xerr=errors(points, "lr"),
+        yerr=errors(points, "gr"),
+        fmt="none",
+        ecolor=(look.colour, 0.25),
+        elinewidth=0.8,
+        zorder=2,
+    )

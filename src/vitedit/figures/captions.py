@@ -115,7 +115,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Ablations",
         "Generalization against locality of learned masks when one choice of the method differs from this run's setting (thick"
         " blue): a panel a choice, a line a variant, a point a sparsity, means over the groups that all variants edited. Bars:"
-        " 95 % bootstrap intervals over groups. (Paper: appendix.)",
+        " 95 % bootstrap intervals over groups. Variants that need a training of their own, and the setting they are"
+        " compared with, are trained for as long as `ablation_budget` says. (Paper: appendix.)",
     ),
 }
 """Figure -> (title, caption). The caption serves as alternative text too."""

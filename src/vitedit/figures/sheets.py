@@ -1,6 +1,7 @@
 """Figs. A to D: example images of every group, two groups a line."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -124,8 +125,9 @@ def _name(part: pd.DataFrame, known: pd.DataFrame) -> str:
 
 def _title(axis: Axes, text: str) -> None:
     """Above the first picture and to its right; no title of matplotlib's, to whose width the layout would give room."""
-    spot = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
-    axis.annotate(text, (0, 1), (0, 2), fontsize=8, fontweight="bold", **spot).set_in_layout(False)
+    look: dict[str, Any] = {"fontsize": 8, "fontweight": "bold", "va": "bottom"}
+    title = axis.annotate(text, (0, 1), (0, 2), xycoords="axes fraction", textcoords="offset points", **look)
+    title.set_in_layout(False)
 
 
 def _group(axes: Sequence[Axes], part: pd.DataFrame) -> None:

@@ -57,6 +57,9 @@ def _heatmap(axis: Axes, rows: pd.DataFrame, groups: pd.DataFrame) -> None:
     texts = [f"{heads['block'][site] + 1}\n{heads['matrix'][site]}" for site in columns]
     axis.set_xticks(np.arange(len(columns)) + 0.5, texts, rotation=0, fontsize=8.5)
     axis.set_yticks(
-        np.arange(len(order)) + 0.5, [named.get(group, group) for group in order], rotation=0, fontsize=8.5
+        np.arange(len(order)) + 0.5,
+        [named.get(group) or str(group) for group in order],
+        rotation=0,
+        fontsize=8.5,
     )
     axis.set(xlabel="Block and matrix", ylabel="")
