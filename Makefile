@@ -1,6 +1,7 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
 # make appendix   the ablations that need trainings of their own (about twenty minutes), then the page with them
 # make test    the tests            make check   formatting, lint, types
+# make rendered    copies the executed notebooks of the embedded run to notebooks/rendered/, for readers on the web
 # make lock    pins every dependency anew        make release-data, make release-results   see docs/dvc.md
 #
 # All of them share .venv, made from requirements.lock with checked hashes.
@@ -8,7 +9,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo appendix test check lock graph release-data release-results
+.PHONY: help env data demo appendix test check lock graph rendered release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -67,6 +68,14 @@ lock:
 
 graph: env
 	@snakemake --rulegraph mermaid-js --quiet all
+
+# Outputs included, so each has to stay small: 2 MB is what a page on the web still shows
+RENDERED_RUN ?= results/embedded
+rendered: data
+	@[ "$(RENDERED_RUN)" != results/embedded ] || snakemake --cores $(CORES) --quiet host reason -- notebooks
+	@mkdir -p notebooks/rendered
+	cp $(RENDERED_RUN)/notebooks/*.ipynb notebooks/rendered/
+	@large=$$(find notebooks/rendered -name '*.ipynb' -size +2M); [ -z "$$large" ] || { echo "Larger than 2 MB: $$large" >&2; exit 1; }
 
 # What `snakemake images models` made becomes the released data: docs/dvc.md
 release-data: env

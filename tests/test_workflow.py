@@ -12,7 +12,7 @@ import yaml
 
 from vitedit.config_files import load
 from vitedit.data.catalogue import files_of
-from vitedit.figures import FIGURES, TABLES
+from vitedit.figures import FIGURES, SUFFIXES, TABLES
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "config/config.yaml"
@@ -182,8 +182,8 @@ notebook)
   case ${{flag[notebook]}} in
 {drawn}
   esac
-  for name in $names; do make_file "${{flag[figures]}}/$name.png"; make_file "${{flag[figures]}}/$name.pdf"; done;&
-*) for key in output html log-table; do [ -z "${{flag[$key]-}}" ] || make_file "${{flag[$key]}}"; done;;
+  for name in $names; do for end in {" ".join(SUFFIXES)}; do make_file "${{flag[figures]}}/$name.$end"; done; done;&
+*) for key in output html log-table sites; do [ -z "${{flag[$key]-}}" ] || make_file "${{flag[$key]}}"; done;;
 esac
 """
     (environment / "bin/vitedit").write_text(script)

@@ -83,7 +83,7 @@ def edits(
     ]
     made = pd.concat(tables, ignore_index=True).drop(columns=["ease", "near"])
     file = made["edit"].map("{:05}.jpg".format)
-    return made.assign(run="synthetic", backbone=backbone, file=file, loss=0.008, norm=1.0, seed=0)
+    return made.assign(run="synthetic", backbone=backbone, file=file, loss=0.008, norm=1.0, seed=0, samples=1)
 
 
 def _edits(
@@ -152,7 +152,8 @@ def layers(backbone: str = "base") -> pd.DataFrame:
                 for a, b in spread
             ]
     choice = {"part": "mlp", "blocks": [7, 8, 9]}
-    return tabulate.layers(pd.DataFrame(rows), choice, 200, 0).assign(backbone=backbone)
+    searched = pd.DataFrame(rows).assign(subset="natural", group=groups_of({"natural": 1})[0][1])
+    return tabulate.layers(searched, choice, 200, 0).assign(backbone=backbone)
 
 
 def training(backbone: str = "base") -> pd.DataFrame:
@@ -212,7 +213,46 @@ def masks(count: int = SUBSETS["natural"], samples: int = 4, backbone: str = "ba
     pairs = pd.DataFrame(
         {"backbone": backbone, "group_a": [named[a] for a in first], "group_b": [named[b] for b in second]}
     )
-    return pairs.assign(edit_a=first, edit_b=second, file_a="a.jpg", file_b="b.jpg", iou=iou)
+    files = [f"{at % samples}.jpg" for at in range(len(named))]
+    pairs = pairs.assign(file_a=[files[a] for a in first], file_b=[files[b] for b in second])
+    return pairs.assign(edit_a=first, edit_b=second, iou=iou)
+
+
+def sites(count: int = SUBSETS["natural"], backbone: str = "base") -> pd.DataFrame:
+    """Shares of the units of six sites."""
+    rng = np.random.default_rng(7)
+    rows = [
+        {"subset": "natural", "group": group, "site": f"blocks.{block}.mlp.{matrix}.weight"}
+        | {"block": block, "matrix": matrix, "share": rng.uniform(0.01, 0.12), "masks": 4, "sparsity": 0.95}
+        for _, group, _, _ in groups_of({"natural": count})
+        for block in (7, 8, 9)
+        for matrix in ("fc1", "fc2")
+    ]
+    return pd.DataFrame(rows).assign(backbone=backbone)
+
+
+def system(backbone: str = "base") -> pd.DataFrame:
+    """The system of a ViT of twelve blocks."""
+    sizes = {"model": "vit_tiny", "size": 48, "blocks": 12, "width": 96, "classes": 20, "weights": 1_350_000}
+    sites = " ".join(
+        f"blocks.{block}.mlp.{matrix}.weight" for block in (7, 8, 9) for matrix in ("fc1", "fc2")
+    )
+    edited = {"part": "mlp", "edited": "8 9 10", "sites": sites, "units": 2304, "share": 0.164}
+    network = {"hypernet_blocks": 3, "hypernet_heads": 6, "iterations": 64, "batch_size": 8}
+    steps = {"inner_steps": 5, "search_steps": 10, "sparsities": "0.25 0.5 0.75 0.9 0.95"}
+    return pd.DataFrame([{"backbone": backbone} | sizes | edited | network | steps])
+
+
+ABLATIONS = {
+    "samples": ("two", "three"),
+    "pseudo": ("mixup", "cutout", "crop", "noise", "none"),
+    "sparsity_weight": ("weaker", "stronger"),
+    "inner_steps": ("one", "ten"),
+    "inner_learning_rate": ("smaller", "larger"),
+    "blocks": ("one", "five"),
+    "conditioning": ("label",),
+    "tied": ("tied",),
+}
 
 
 def gallery(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.DataFrame:
@@ -234,12 +274,21 @@ def gallery(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.Dat
                 place
                 | {
                     "role": role,
+                    "images": subset if taken >= 0 else "train",
+                    "file": f"{at}.jpg",
                     "label_name": NAMES[true],
                     "predicted_name": taken_name,
                     "png": _drawn(true, at),
                 }
             )
-    near = {"backbone": backbone, "subset": "", "group": "", "role": "locality"}
+    near = {
+        "backbone": backbone,
+        "subset": "",
+        "group": "",
+        "role": "locality",
+        "images": "val",
+        "file": "near.jpg",
+    }
     rows += [
         near | {"label_name": NAMES[at], "predicted_name": NAMES[at], "png": _drawn(at, at)}
         for at in range(8)
@@ -278,13 +327,14 @@ def tables(
 
 
 def ablations(edits: pd.DataFrame) -> pd.DataFrame:
-    """Rows of two families, one of them released: the proposed method's, a little worse in every variant."""
+    """Rows of every family, one of them released: the proposed method's, a little worse in every variant."""
     own = edits[(edits["method"] == "hypernet") & (edits["backbone"] == edits["backbone"].iloc[0])]
     parts = []
-    for family, variants in {"samples": ("two", "three"), "inner_steps": ("one", "ten")}.items():
+    for family, variants in ABLATIONS.items():
         for at, variant in enumerate(("default", *variants)):
-            rows = named(own.assign(gr=own["gr"] * (1 - 0.1 * at)), family, variant)
-            parts.append(rows.assign(released=family == "inner_steps"))
+            samples = at + 1 if family == "samples" else 1
+            rows = named(own.assign(gr=own["gr"] * (1 - 0.1 * at), samples=samples), family, variant)
+            parts.append(rows.assign(released=family == "pseudo"))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -293,6 +343,8 @@ def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFra
     pairs = masks(subsets["natural"], backbone=backbone)
     matrix = tabulate.specificity(pairs)
     return {
+        "system": system(backbone),
+        "sites": sites(subsets["natural"], backbone),
         "groups": groups(subsets, backbone),
         "layers": layers(backbone),
         "training": training(backbone),

@@ -15,15 +15,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vitedit.errors import ArtifactError
-from vitedit.figures import FIGURES
+from vitedit.figures import FIGURES, SUFFIXES
+from vitedit.figures.ablations import fig5b_samples, figJ_ablations
+from vitedit.figures.behind import behind
 from vitedit.figures.curves import fig4_curves, fig4b_success, figF_curves
-from vitedit.figures.gallery import fig1_groups, fig3_pretraining, tableA_groups
+from vitedit.figures.examples import examples, examples_table, fig6a_examples
+from vitedit.figures.gallery import fig0b_groups, fig3_pretraining, tableA_groups, tableB_styles
 from vitedit.figures.labels import place, settle
 from vitedit.figures.layers import fig2_layers
 from vitedit.figures.masks import fig5a_masks
+from vitedit.figures.sheets import figA_natural, figB_natural, figC_style, figD_style, halves
+from vitedit.figures.sites import figK_sites
 from vitedit.figures.specificity import fig6_specificity
 from vitedit.figures.style import METHODS, PROPOSED, grid, load, methods, save
 from vitedit.figures.summary import fig0_summary
+from vitedit.figures.system import fig1_system
 from vitedit.figures.training import figH_training, figI_editor_training
 from vitedit.measure import tabulate
 
@@ -31,8 +37,18 @@ Tables = dict[str, pd.DataFrame]
 
 DRAW: dict[str, Callable[[Tables], Figure]] = {
     "fig0_summary": lambda t: fig0_summary(t["differences"]),
-    "fig1_groups": lambda t: fig1_groups(t["gallery"]),
-    "fig2_layers": lambda t: fig2_layers(t["layers"]),
+    "fig0b_groups": lambda t: fig0b_groups(t["gallery"]),
+    "fig1_system": lambda t: fig1_system(t["system"]),
+    "fig2_layers": lambda t: fig2_layers(t["layers"], t["gallery"]),
+    "figA_natural": lambda t: figA_natural(t["gallery"], t["groups"]),
+    "figB_natural": lambda t: figB_natural(t["gallery"], t["groups"]),
+    "figC_style": lambda t: figC_style(t["gallery"], t["groups"]),
+    "figD_style": lambda t: figD_style(t["gallery"], t["groups"]),
+    "tableB_styles": lambda t: tableB_styles(t["groups"]),
+    "fig5b_samples": lambda t: fig5b_samples(t["ablations"]),
+    "fig6a_examples": lambda t: fig6a_examples(t["masks"], t["gallery"]),
+    "figK_sites": lambda t: figK_sites(t["sites"], t["groups"]),
+    "figJ_ablations": lambda t: figJ_ablations(t["ablations"]),
     "fig3_pretraining": lambda t: fig3_pretraining(t["gallery"]),
     "fig4_curves": lambda t: fig4_curves(t["curves"]),
     "fig4b_success": lambda t: fig4b_success(t["curves"]),
@@ -43,6 +59,13 @@ DRAW: dict[str, Callable[[Tables], Figure]] = {
     "figI_editor_training": lambda t: figI_editor_training(t["editor_training"]),
     "tableA_groups": lambda t: tableA_groups(t["groups"]),
 }
+
+
+PICTURES = {
+    *("fig0b_groups", "fig1_system", "fig3_pretraining", "fig6a_examples"),
+    *("figA_natural", "figB_natural", "figC_style", "figD_style"),
+}
+"""Figures without panels of data."""
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +90,43 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
     written = texts(figure)
     wanted = {
         "fig0_summary": ["Difference in GR (percentage points)", "against random mask"],
-        "fig1_groups": ["edit sample", "must not change", "heart spotted", "seen: heart striped"],
-        "fig2_layers": ["Locality rate LR (%)", "Generalization rate GR (%)", "FFN 8–10", "Pareto front"],
+        "fig0b_groups": ["edit sample", "must not change", "heart spotted", "seen: heart striped"],
+        "fig1_system": [
+            "base · vit_tiny, 12 blocks",
+            "FFN of blocks 8–10: 16.4 % of 1.35 million weights",
+            "3 blocks, 6 heads, width 96",
+            "block 10, fc2",
+            "masks over 2,304 hidden units",
+            "sparsity: 0.25, 0.5, 0.75, 0.9, 0.95",
+        ],
+        "figA_natural": ["base · heart spotted → heart striped (", "Natural images; blue frame: edit sample"],
+        "figB_natural": ["small · heart spotted → heart striped ("],
+        "figC_style": ["base · heart spotted → heart striped (", "Stage light; blue frame: edit sample"],
+        "figD_style": ["This run has no second style of images", "stage light"],
+        "tableB_styles": ["stage light, base", "Classes", "Edit samples"],
+        "fig5b_samples": ["1 sample", "2 samples", "3 samples", "Others left alone"],
+        "fig6a_examples": ["heart spotted\n→ heart striped", "small"],
+        "figK_sites": [
+            "8\nfc1",
+            "10\nfc2",
+            "Hidden units selected at sparsity 0.95 (%)",
+            "heart spotted → heart striped",
+        ],
+        "figJ_ablations": [
+            "Pseudo-samples (released results)",
+            "Inner steps",
+            "mixup",
+            "Masks of fc1 and fc2 tied",
+        ],
+        "fig2_layers": [
+            "edit sample",
+            "neighbours",
+            "seen: heart striped",
+            "Locality rate LR (%)",
+            "Generalization rate GR (%)",
+            "FFN 8–10",
+            "Pareto front",
+        ],
         "fig3_pretraining": ["pre-training: the true class", "benchmark images"],
         "fig4_curves": [
             "base · natural images (4 groups)",
@@ -127,6 +185,11 @@ def one_group() -> Tables:
         "differences": tabulate.differences(made, 20, 0),
         "groups": synthetic.groups({"natural": 1}),
         "layers": synthetic.layers().iloc[:0],
+        "system": synthetic.system(),
+        "sites": synthetic.sites(1),
+        "ablations": tabulate.curves(made, 20, 0).assign(
+            family="tied", variant="default", default=True, released=False
+        ),
         "training": search,
         "editor_training": synthetic.editor_training(networks=("mend",)).head(1),
         "masks": pairs,
@@ -196,14 +259,14 @@ def test_a_run_without_trained_editors_says_so(tables: Tables) -> None:
     assert "No method in this run edits with a trained network" in texts(figI_editor_training(none))
 
 
-@pytest.mark.parametrize("name", sorted(DRAW.keys() - {"fig1_groups", "fig3_pretraining"}))
+@pytest.mark.parametrize("name", sorted(DRAW.keys() - PICTURES))
 def test_no_panel_is_empty(name: str, drawn: Callable[[str], Figure]) -> None:
     assert [
         axis.get_title(loc="left") for axis in drawn(name).axes if not (axis.axison and axis.has_data())
     ] == []
 
 
-@pytest.mark.parametrize("name", sorted(DRAW.keys() - {"fig1_groups", "fig3_pretraining"}))
+@pytest.mark.parametrize("name", sorted(DRAW.keys() - PICTURES))
 def test_legends_and_titles_stand_free(name: str, drawn: Callable[[str], Figure]) -> None:
     """Legends lie inside the figure and off every panel; titles run into no other title."""
     figure = drawn(name)
@@ -227,7 +290,7 @@ def test_legend_names_every_method_once(drawn: Callable[[str], Figure]) -> None:
 def test_layer_figure_draws_the_table(tables: Tables) -> None:
     """The ring lies on the chosen run, the dashed front goes through the runs on it, bars end at the interval."""
     layers = one_backbone(tables)["layers"]
-    axis = fig2_layers(layers).axes[0]
+    axis = fig2_layers(layers, tables["gallery"]).axes[0]
     ring = axis.collections[-1].get_offsets()
     chosen = layers[layers["chosen"]].iloc[0]
     np.testing.assert_allclose(np.asarray(ring), [[100 * chosen["lr"], 100 * chosen["gr"]]])
@@ -264,7 +327,7 @@ def test_the_proposed_method_stands_out(drawn: Callable[[str], Figure], tables: 
         for line in axis.lines
         if str(line.get_label()) not in (ours.words, "") and line.get_marker() != "None"
     ]
-    assert len(others) == len(METHODS)  # with the unknown one, without the proposed one
+    assert len(others) == len(synthetic.METHODS)  # with the unknown one, without the proposed one
     assert all(line.get_linewidth() < ours.width and line.get_zorder() < ours.layer for line in others)
     numbers = {f"{value:g}" for value in synthetic.SPARSITIES}
     assert sorted(text.get_text() for text in axis.texts if text.get_text()[0].isdigit()) == sorted(numbers)
@@ -329,13 +392,98 @@ def test_labels_avoid_points_and_each_other() -> None:
 
 
 def test_files_are_the_same_each_time(tmp_path: Path, tables: Tables) -> None:
-    first, second = (
-        save(fig4b_success(one_backbone(tables)["curves"]), tmp_path / name, "fig4b_success") for name in "ab"
-    )
-    assert first.read_bytes() == second.read_bytes()
-    assert first.with_suffix(".pdf").read_bytes() == second.with_suffix(".pdf").read_bytes()
+    curves = one_backbone(tables)["curves"]
+    first, second = (save(fig4b_success(curves), tmp_path / name, "fig4b_success", curves) for name in "ab")
+    for suffix in SUFFIXES:
+        assert first.with_suffix(f".{suffix}").read_bytes() == second.with_suffix(f".{suffix}").read_bytes()
     with Image.open(first) as picture:
         assert picture.info["dpi"] == pytest.approx((150, 150), abs=0.1) and picture.size[0] > 600
+
+
+def test_the_data_of_a_figure_lie_beside_it(tmp_path: Path, tables: Tables) -> None:
+    """The values of a diagram, and of pictures the names of their files but not the pictures."""
+    gallery = halves(one_backbone(tables)["gallery"])[0]
+    save(figA_natural(gallery, tables["groups"]), tmp_path, "figA_natural", gallery)
+    read = pd.read_csv(tmp_path / "figA_natural.csv")
+    assert read["file"].tolist() == gallery["file"].tolist() and "png" not in read
+    assert read["label_name"].tolist() == gallery["label_name"].tolist()
+
+
+def test_every_natural_group_is_on_one_sheet(tables: Tables) -> None:
+    first, second = halves(tables["gallery"])
+    places = ["backbone", "group"]
+    both = pd.concat([first, second])[places].drop_duplicates()
+    natural = tables["gallery"].query("subset == 'natural'")[places].drop_duplicates()
+    assert sorted(map(tuple, both.to_numpy())) == sorted(map(tuple, natural.to_numpy()))
+    assert first.merge(second, on=places).empty
+    shown = figA_natural(tables["gallery"], tables["groups"])
+    assert sum(bool(axis.images) for axis in shown.axes) == len(first)
+
+
+def test_search_shows_images_of_the_searched_group(tables: Tables) -> None:
+    layers, gallery = one_backbone(tables)["layers"], one_backbone(tables)["gallery"]
+    other = gallery.query("subset == 'natural'")["group"].unique()[1]
+    figure = fig2_layers(layers.assign(group=other), gallery)
+    name = gallery.loc[gallery["group"] == other, "label_name"].iloc[0]
+    pictures = [axis for axis in figure.axes if axis.images]
+    assert len(pictures) == 6 and all(axis.get_xlabel().strip() == name for axis in pictures)
+
+
+def test_example_masks_are_those_of_the_pictures(tables: Tables) -> None:
+    masks, gallery = one_backbone(tables)["masks"], one_backbone(tables)["gallery"]
+    images = examples(masks, gallery)
+    assert images.groupby("group").size().tolist() == [2, 2, 2]
+    written = {text.get_text() for axis in fig6a_examples(masks, gallery).axes for text in axis.texts}
+    for row in examples_table(masks, gallery).to_dict("records"):
+        sides = [(row[f"group_{side}"], row[f"file_{side}"]) for side in "ab"]
+        found = [
+            pair["iou"]
+            for pair in masks.to_dict("records")
+            if {(pair[f"group_{side}"], pair[f"file_{side}"]) for side in "ab"} == set(sides)
+        ]
+        assert found == [row["iou"]] and f"{row['iou']:.2f}" in written
+
+
+def test_sites_are_drawn_in_per_cent(tables: Tables) -> None:
+    sites = one_backbone(tables)["sites"]
+    axis = figK_sites(sites, tables["groups"]).axes[0]
+    shares = np.asarray(axis.collections[0].get_array()).ravel()
+    np.testing.assert_allclose(shares, 100 * sites["share"])
+
+
+def test_ablations_draw_the_table_and_name_what_is_missing(tables: Tables) -> None:
+    ablations = tables["ablations"]
+    some = ablations[ablations["family"].isin(["tied", "blocks"])]
+    figure = figJ_ablations(some)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == [
+        "Blocks of the hypernetwork",
+        "Masks of fc1 and fc2 tied",
+    ]
+    written = texts(figure)
+    assert "snakemake appendix" in written and "pseudo-samples, weight of the sparsity" in written
+    rows = some.query("family == 'tied' and variant == 'tied' and subset == 'all' and backbone == 'base'")
+    lines = {str(line.get_label()): line for line in figure.axes[1].lines}
+    np.testing.assert_allclose(lines["tied"].get_xdata(), 100 * rows.sort_values("value")["lr"])
+    assert to_hex(lines["default"].get_color()) == METHODS[PROPOSED].colour.lower()
+    assert "snakemake appendix" in texts(figJ_ablations(ablations.iloc[:0]))
+
+
+def test_numbers_behind_a_figure_are_counted(tmp_path: Path, tables: Tables) -> None:
+    synthetic.write(tmp_path, one_backbone(tables))
+    said = {name: behind(name, tmp_path) for name in DRAW}
+    edits, groups = one_backbone(tables)["edits"], one_backbone(tables)["groups"]
+    settings = len(edits[["method", "setting"]].drop_duplicates())
+    assert said["fig4_curves"] == (
+        f"{len(edits):,} edits: 24 edit samples of 6 groups ({groups['images'].sum()} images), "
+        f"{edits['method'].nunique()} methods in {settings} settings."
+    )
+    assert said["figF_curves"] == said["figD_style"] == "Nothing is shown."
+    assert said["fig2_layers"].startswith("400 edits: 20 edit samples of one group")
+    assert said["figA_natural"].startswith("8 pictures; 2 groups of")
+    assert said["fig6a_examples"] == "6 images, 15 pairs of masks."
+    assert "4 groups (natural images), 6 sites" in said["figK_sites"]
+    synthetic.write(tmp_path, empty_run(tables))
+    assert all(behind(name, tmp_path) for name in DRAW)
 
 
 def test_missing_table_names_those_that_exist(tmp_path: Path, tables: Tables) -> None:
@@ -346,6 +494,12 @@ def test_missing_table_names_those_that_exist(tmp_path: Path, tables: Tables) ->
 
 def test_figures_need_no_torch() -> None:
     modules = [
+        "ablations",
+        "behind",
+        "examples",
+        "sheets",
+        "sites",
+        "system",
         "curves",
         "gallery",
         "layers",

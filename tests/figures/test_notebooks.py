@@ -50,7 +50,7 @@ def test_source_is_clean(path: Path) -> None:
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     assert code[0].metadata.tags == ["parameters"]
     assert "results/embedded/tables" in code[0].source and "results/embedded/figures" in code[0].source
-    saved = re.findall(r'save\(.*?, figures, "(\w+)"\)', "\n".join(cell.source for cell in code))
+    saved = re.findall(r'save\(.*, figures, "(\w+)", .*\)', "\n".join(cell.source for cell in code))
     assert tuple(saved) == FIGURES[path.stem]
     prose = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
     assert not re.search(
@@ -84,9 +84,10 @@ def run_cells(path: Path, tables: Path, figures: Path) -> list[Any]:
     return shown
 
 
-def save_blank(figure: Figure, folder: str, name: str) -> Path:
+def save_blank(figure: Figure, folder: str, name: str, data: pd.DataFrame) -> Path:
     """Stands in for `style.save`, whose rendering is slow and tested elsewhere."""
     path = Path(folder) / f"{name}.png"
+    assert figure.axes and isinstance(data, pd.DataFrame)
     path.parent.mkdir(exist_ok=True)
     PIL.Image.new("RGB", (4, 4)).save(path)
     return path

@@ -41,7 +41,7 @@ def test_methods_are_told_apart(vision: str, least: float) -> None:
     seen = lab([look.colour for look in looks], vision)
     distances = np.linalg.norm(seen[:, None] - seen[None], axis=2) + 1000 * np.eye(len(looks))
     assert distances.min() > least
-    assert len({look.marker for look in looks}) == len(looks)
+    assert len({(look.marker, look.hollow) for look in looks}) == len(looks)
     assert not {look.colour for look in looks} & {colour for colour, *_ in SPARE}
     red, green, blue = to_rgb(METHODS["random_mask"].colour)
     assert red == green == blue

@@ -9,6 +9,7 @@ from vitedit.measure.ablations import NAMES, curves, in_common, named
 COLUMNS = {
     "run": "r", "backbone": "b", "method": "m", "setting": "s=1", "knob": "s", "value": 1.0, "subset": "natural", "gr_ref": 0.0,
     "gr_style": float("nan"), "lr": 1.0, "steps": 1, "seconds": 1.0, "fraction": 0.1, "status": "converged", "sr": 1.0,
+    "samples": 1,
 }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def test_a_point_a_variant_with_the_columns_of_the_curves(rows):
     assert table["default"].tolist() == [True, False, False, True, False]
     assert table["released"].tolist() == [False, False, True, False, False]
     plain = tabulate.curves(rows.query("family == 'c' and default"), 20, 0)
-    assert list(curves(rows, 20, 0).columns) == [*plain.columns, *NAMES]
+    assert list(curves(rows, 20, 0).columns) == [*plain.columns, *NAMES, "samples"]
 
 
 def test_no_ablations_are_an_empty_table(rows):

@@ -47,7 +47,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "locality": {"sources": ["train"]},
     }
     base = load(ROOT / "config" / "config.yaml").model_dump(mode="json")
-    base["images"], base["editors"] = {}, {"ft": {}}
+    base["images"], base["editors"], base["ablations"] = {}, {"ft": {}}, {}
     return parse(overlay(base, changes), "test")
 
 
@@ -78,6 +78,8 @@ NEAR = pd.DataFrame(
 )
 
 
+SITES = [{"name": f"blocks.{block}.mlp.fc1.weight", "axis": 0} for block in (7, 8, 9)]
+MODEL = {"blocks": 12, "width": 96, "classes": 2, "weights": 1000, "site_weights": 160, "units": [4, 4, 4]}
 NETWORK = {"iteration": [0, 1], "loss_edit": [2.0, 1.0], "kl": 0.1, "success": 0.5, "success_before": 0.25}
 
 
@@ -96,7 +98,7 @@ def write_run(config: Config) -> None:
             "first": 7,
             "last": 9,
             "edit": [0, 1],
-            "file": "f",
+            "file": "1.png",
             "sr": True,
             "gr": [0.2, 0.4],
             "lr": 0.9,
@@ -106,7 +108,7 @@ def write_run(config: Config) -> None:
     save_table(folder / "layers.parquet", search, made("search_layers"))
     save_json(
         folder / "layers.json",
-        {"part": "mlp", "blocks": [7, 8, 9], "sites": [], "by": "search"},
+        {"part": "mlp", "blocks": [7, 8, 9], "sites": SITES, "by": "search", "model": MODEL},
         made("search_layers"),
     )
     log = pd.DataFrame(
@@ -126,6 +128,8 @@ def write_run(config: Config) -> None:
         }
     )
     save_table(folder / "specificity.parquet", pairs.assign(iou=[0.6, 0.2]), made("specificity"))
+    shares = pd.DataFrame({"subset": "natural", "group": ["0_1"], "site": "s", "block": 7, "matrix": "fc1"})
+    save_table(folder / "sites.parquet", shares.assign(share=0.25, masks=2), made("specificity"))
     edits = pd.DataFrame(
         {
             "run": "embedded",
@@ -157,6 +161,7 @@ def write_run(config: Config) -> None:
         norm=1.0,
         seed=0,
         status="converged",
+        samples=1,
     )
     save_table(folder / "edits" / "ft.parquet", edits, made("edit_groups", "ft"))
 
@@ -188,7 +193,11 @@ def test_stage_writes_every_table(config: Config, tmp_path: Path) -> None:
     ]
     assert tables["groups"]["label_correct"].tolist() == pytest.approx([2 / 3, 1])
     assert tables["layers"][["name", "on_front", "chosen"]].to_numpy().tolist() == [["FFN 8-10", True, True]]
+    assert tables["layers"][["subset", "group", "edits"]].to_numpy().tolist() == [["natural", "0_1", 2]]
     assert tables["overlap"]["within"].item() == 0.6
+    assert tables["sites"][["share", "sparsity"]].to_numpy().tolist() == [[0.25, config.specificity.sparsity]]
+    system = tables["system"].iloc[0]
+    assert system[["edited", "units", "share", "hypernet_blocks"]].tolist() == ["8 9 10", 12, 0.16, 3]
     text = dict.fromkeys(("setting", "knob"), str)
     read = pd.read_csv(tmp_path / "tables" / "edits.csv", dtype=text).fillna(dict.fromkeys(text, ""))
     pd.testing.assert_frame_equal(read, tables["edits"], check_dtype=False)
@@ -249,9 +258,20 @@ def test_gallery_shows_the_right_pictures(config: Config) -> None:
     assert group["role"].tolist() == ["edit", "neighbour", "neighbour", *["pretraining"] * 6]
     assert [red(png) for png in group["png"][:3]] == [60, 0, 120]  # the first edit sample is the second image
     assert group["label_name"].tolist() == ["arrow"] * 6 + ["star fish"] * 3
+    assert group["file"].tolist()[:4] == ["1.png", "0.png", "2.png", "arrow/0.png"]
     assert table.iloc[-1][["role", "label_name"]].tolist() == ["locality", "star fish"]
     with pytest.raises(ImageError, match="gone.png: not in the image set 'natural'"):
         gallery(MANIFEST.assign(file="gone.png"), NEAR, sets, "train", class_names(config))
+
+
+def test_typical_pictures_are_in_no_group(config: Config) -> None:
+    """Where groups come from the very set that shows what is typical, as in a run on photographs."""
+    classes = read_classes(config.classes)
+    sets = {name: open_images(name, images, classes) for name, images in config.images.items()}
+    erring = MANIFEST.head(2).assign(images="train", file=["arrow/0.png", "arrow/2.png"])
+    table = gallery(erring, NEAR, sets, "train", class_names(config))
+    typical = table[(table["role"] == "pretraining") & (table["label_name"] == "arrow")]
+    assert typical["file"].tolist() == ["arrow/1.png", "arrow/3.png"]
 
 
 def test_thumbnails_are_central_squares_and_never_grow() -> None:

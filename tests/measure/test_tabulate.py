@@ -146,7 +146,8 @@ def test_layers_front_and_choice() -> None:
         for (part, first), (gr, lr) in rates.items()
         for edit, shift in enumerate((-0.05, 0.05))
     ]
-    table = tabulate.layers(pd.DataFrame(edits), {"part": "mlp", "blocks": [1, 2, 3]}, 200, 0)
+    searched = pd.DataFrame(edits).assign(subset="natural", group="x")
+    table = tabulate.layers(searched, {"part": "mlp", "blocks": [1, 2, 3]}, 200, 0)
     assert table["name"].tolist() == ["FFN 1-3", "FFN 2-4", "MSA 1-3", "MSA 2-4"]
     assert table["on_front"].tolist() == [True, True, False, False]
     assert table["chosen"].tolist() == [False, True, False, False]

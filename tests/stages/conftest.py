@@ -108,6 +108,7 @@ class World:
                 "choice": 0,
                 "hypernet": 0,
                 "output": self.results / "specificity.parquet",
+                "sites": self.results / "sites.parquet",
             },
         }[stage]
         words = [stage, "--config", "config.yaml", "--backbone", "tiny", "--device", "cpu"]

@@ -67,6 +67,25 @@ def test_specificity_compares_every_pair(chain):
     assert len(table) == count * (count - 1) // 2 and table["iou"].between(0, 1).all()
 
 
+def test_the_selected_units_of_all_sites_are_those_that_the_sparsity_leaves(chain):
+    table = load_table(chain.results / "sites.parquet")
+    benchmark = load_table(chain.results / "benchmark.parquet")
+    natural = benchmark[benchmark["subset"] == "natural"]
+    choice = json.loads((chain.results / "layers.json").read_text())
+    assert table["site"].unique().tolist() == [site["name"] for site in choice["sites"]]
+    units = dict(zip(table["site"].unique(), choice["model"]["units"], strict=True))
+    for group, part in table.groupby("group"):
+        assert (part["masks"] == (natural["group"] == group).sum()).all()
+        selected = sum(units[row["site"]] * row["share"] for row in part.to_dict("records"))
+        total = sum(units.values())
+        assert selected == pytest.approx(int(0.1 * total + 1e-9))
+
+
+def test_the_search_leaves_the_sizes_of_the_model(chain):
+    facts = json.loads((chain.results / "layers.json").read_text())["model"]
+    assert facts["classes"] == 5 and facts["weights"] > facts["site_weights"] > 0
+
+
 def test_meta_training_uses_no_image_of_the_benchmark_or_the_locality_set(chain):
     log = load_table(chain.results / "hypernet_log.parquet")
     assert len(log) == 34

@@ -14,7 +14,7 @@ from vitedit.config_files import parse as parse_config  # Snakemake has a `parse
 from vitedit.config_files import read as read_config
 from vitedit.data import catalogue
 from vitedit.errors import ConfigError
-from vitedit.figures import FIGURES, TABLES
+from vitedit.figures import FIGURES, SUFFIXES, TABLES
 
 BASE_FILE = "config/config.yaml"  # Snakemake names it after the files that are laid over it
 OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if str(file) != BASE_FILE]
@@ -37,7 +37,7 @@ FIGURE_FILES = [
     f"{RESULTS}/figures/{name}.{suffix}"
     for drawn in FIGURES.values()
     for name in drawn
-    for suffix in ("png", "pdf")
+    for suffix in SUFFIXES
 ]
 NOTEBOOK_FILES = [f"{RESULTS}/notebooks/{name}.{suffix}" for name in FIGURES for suffix in ("ipynb", "html")]
 EDITING = ("edit_groups", "tune")
@@ -263,4 +263,4 @@ def network_logs():
 def hypernet_files():
     """Training log and mask overlap of the hypernetwork, if a method needs one."""
     needed = "hypernet" in CONFIG.artifacts
-    return per_backbone("hypernet_log.parquet", "specificity.parquet") if needed else []
+    return per_backbone("hypernet_log.parquet", "specificity.parquet", "sites.parquet") if needed else []

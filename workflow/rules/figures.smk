@@ -9,7 +9,7 @@ rule notebooks:
 
 
 rule figures:
-    """Every figure, as a picture and for print."""
+    """Every figure, as a picture and for print, and what it shows as a table."""
     input:
         brought=brought,
         files=FIGURE_FILES,
@@ -27,11 +27,22 @@ for name, drawn in FIGURES.items():
         output:
             executed=f"<results>/notebooks/{name}.ipynb",
             page=f"<results>/notebooks/{name}.html",
-            figures=expand(
-                "<results>/figures/{figure}.{suffix}",
-                figure=drawn,
-                suffix=["png", "pdf"],
-            ),
+            figures=[
+                report(
+                    f"<results>/figures/{figure}.png",
+                    caption=f"../report/{figure}.rst",
+                    category="Figures",
+                    subcategory=name,
+                    labels={"figure": figure},
+                )
+                for figure in drawn
+            ],
+            beside=[
+                f"<results>/figures/{figure}.{suffix}"
+                for figure in drawn
+                for suffix in SUFFIXES
+                if suffix != "png"
+            ],
         log:
             f"<logs>/notebook/{name}.log",
         benchmark:

@@ -18,6 +18,7 @@ rule specificity:
         hypernet="<results>/{backbone}/hypernet.safetensors",
     output:
         pairs="<results>/{backbone}/specificity.parquet",
+        sites="<results>/{backbone}/sites.parquet",
     log:
         "<logs>/specificity/{backbone}.log",
     benchmark:
@@ -39,7 +40,7 @@ rule specificity:
     shell:
         "vitedit specificity --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --choice {input.choice} --hypernet {input.hypernet}"
-        " --output {output.pairs} &> {log}"
+        " --output {output.pairs} --sites {output.sites} &> {log}"
 
 
 rule tabulate:

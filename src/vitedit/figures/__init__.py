@@ -1,20 +1,27 @@
 """Figures, tables in words, and the result page. Everything here reads tables only: no torch, no model, no image set.
 
-The two literal tables below are also read by the workflow, so nothing heavy may be imported here.
+The literal tables below are also read by the workflow, so nothing heavy may be imported here.
 """
 
 FIGURES: dict[str, tuple[str, ...]] = {
     "00_overview": ("fig0_summary",),
-    "01_benchmark": ("fig1_groups", "fig3_pretraining", "tableA_groups"),
+    "00_system": ("fig1_system",),
+    "01_benchmark": ("fig0b_groups", "fig3_pretraining", "tableA_groups", "tableB_styles"),
+    "01_examples": ("figA_natural", "figB_natural", "figC_style", "figD_style"),
     "02_layer_search": ("fig2_layers",),
     "03_meta_training": ("figH_training", "figI_editor_training"),
     "04_edits": ("fig4_curves", "figF_curves", "fig4b_success"),
-    "05_masks": ("fig5a_masks",),
-    "06_specificity": ("fig6_specificity",),
+    "05_masks": ("fig5a_masks", "fig5b_samples"),
+    "06_specificity": ("fig6a_examples", "fig6_specificity", "figK_sites"),
+    "07_ablations": ("figJ_ablations",),
 }
-"""Notebook -> the figures that it makes, each as `<figures>/<name>.png` and `.pdf`."""
+"""Notebook -> the figures that it makes, each with the endings of `SUFFIXES`."""
+
+SUFFIXES = ("png", "pdf", "csv")
+"""Of a figure's files: the picture, the same for print, and what it shows as a table."""
 
 TABLES: dict[str, tuple[str, ...]] = {
+    "system": ("parquet", "csv"),
     "edits": ("parquet", "csv"),
     "curves": ("parquet", "csv"),
     "differences": ("parquet", "csv"),
@@ -26,6 +33,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "specificity": ("parquet", "csv"),
     "overlap": ("parquet", "csv"),
     "ablation_edits": ("parquet", "csv"),
+    "sites": ("parquet", "csv"),
     "ablations": ("parquet", "csv"),
     "gallery": ("parquet",),
 }

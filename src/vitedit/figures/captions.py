@@ -7,11 +7,39 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         " and between learned masks and plain fine-tuning. Means over all groups, bars: 95 % bootstrap intervals over groups."
         " To the right of the line learned masks are better.",
     ),
-    "fig1_groups": (
+    "fig1_system": (
+        "The system",
+        "What this run edits, drawn from its configuration and its models. The hypernetwork reads the CLS token of the edit"
+        " sample and scores every hidden unit of the edited matrices; those with the highest scores may change (blue, an"
+        " example), the others stay. Masked fine-tuning then puts the edit sample right. (Paper: Figure 1.)",
+    ),
+    "fig0b_groups": (
         "Groups of the benchmark",
         "Each row is a group of images on which the model errs in the same way: one image is edited, the others"
         " must be corrected with it. Below each image its label and what the unedited model sees. The last row shows"
-        " images that the model only just gets right and that no edit may change. (Paper: Figures A to D.)",
+        " images that the model only just gets right and that no edit may change. (As the paper's Figures A to D, in brief.)",
+    ),
+    "figA_natural": (
+        "Natural groups, first half",
+        "The edit sample of every group and up to three of its neighbours; above them the true class, what it is taken for, and"
+        " the number of images. Where a group is taken for several classes, each image says for which. (Paper: Figure A.)",
+    ),
+    "figB_natural": (
+        "Natural groups, second half",
+        "As the figure before. (Paper: Figure B.)",
+    ),
+    "figC_style": (
+        "Groups of the first style",
+        "Edit sample and neighbours of the groups of generated images in the first configured style, as in the figures before;"
+        " of many groups the first 24. (Paper: Figure C, oil painting.)",
+    ),
+    "figD_style": (
+        "Groups of the second style",
+        "As the figure before, for the second configured style. (Paper: Figure D, stage light.)",
+    ),
+    "tableB_styles": (
+        "Size of the generated subsets",
+        "Classes, images and edit samples of each style that this run edits. (Paper: Table B.)",
     ),
     "fig3_pretraining": (
         "Pre-training images against benchmark images",
@@ -24,8 +52,9 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "fig2_layers": (
         "Which layers to edit",
-        "Generalization and locality after fine-tuning each run of consecutive feed-forward networks or self-attentions"
-        " on one group; bars: 95 % bootstrap intervals over edits. (Paper: Figure 2.)",
+        "Left: images of the searched group, with their label and what the unedited model sees. Right: generalization and"
+        " locality after fine-tuning each run of consecutive feed-forward networks or self-attentions on it, numbered by their"
+        " blocks; bars: 95 % bootstrap intervals over edits. (Paper: Figure 2.)",
     ),
     "figH_training": (
         "Training of the hypernetwork",
@@ -42,7 +71,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Generalization against locality",
         "A line a method, a point a setting, on the first backbone; up and right is better. Numbers are sparsities of the"
         " learned mask. Bars: 95 % bootstrap intervals over groups, faint for the other methods; they are wide because groups"
-        " differ, and all methods edit the same groups. (Paper: Figure 4.)",
+        " differ, and all methods edit the same groups. The searched mask, where it is shown, comes from a mask search on the"
+        " edit sample itself: what a perfect hypernetwork could know. (Paper: Figure 4.)",
     ),
     "figF_curves": (
         "Generalization against locality on the other backbone",
@@ -60,10 +90,33 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         " are shown at the same sparsity. Above: share of the backbone's weights that an edit with a learned mask changes."
         " (Paper: Figure 5a.)",
     ),
+    "fig5b_samples": (
+        "One, two and three samples",
+        "Generalization and locality of learned masks over their sparsity, when an edit is made from one or from several images"
+        " of the same failure; means over all groups, bands: 95 % bootstrap intervals over groups. This run's setting is the"
+        " number of samples that the other figures use. (Paper: Figure 5b.)",
+    ),
+    "fig6a_examples": (
+        "Masks of six images",
+        "Two images of each of three groups, and the intersection over union of the masks of every two of them; darker is more."
+        " Specific masks overlap more within the pairs beside the diagonal. (Paper: Figure 6a.)",
+    ),
     "fig6_specificity": (
         "Specificity of the masks",
         "Left: mean intersection over union of the masks of two images, by their groups. Right: its distribution for pairs of"
         " one group and of different groups. (Paper: Figure 6b.)",
+    ),
+    "figK_sites": (
+        "Where the edits sit",
+        "Share of each edited matrix's hidden units (rows of fc1 or qkv, columns of fc2 or proj) that the masks of a group's"
+        " images select. Random masks would select about the same share everywhere, one minus the sparsity. (Not in the paper.)",
+    ),
+    "figJ_ablations": (
+        "Ablations",
+        "Generalization against locality of learned masks when one choice of the method differs from the default (thick"
+        " blue): a panel a choice, a line a variant, a point a sparsity, means over the groups that all variants edited. Bars:"
+        " 95 % bootstrap intervals over groups. Variants that need a training of their own, and the setting they are"
+        " compared with, are trained for as long as `ablation_budget` says. (Paper: appendix.)",
     ),
 }
 """Figure -> (title, caption). The caption serves as alternative text too."""

@@ -60,13 +60,23 @@ def figF_curves(curves: pd.DataFrame) -> Figure:
     return _trade_offs(curves, backbones[1:], only)
 
 
+def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """What Fig. 4 shows: the first backbone."""
+    return curves[curves["backbone"].isin(curves["backbone"].iloc[:1])]
+
+
+def other_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """What Fig. F shows: the other backbones."""
+    return curves[~curves["backbone"].isin(curves["backbone"].iloc[:1])]
+
+
 def _trade_offs(curves: pd.DataFrame, shown: list[str], otherwise: str) -> Figure:
     """A panel a backbone and subset; a line a method, a point a setting."""
     subsets, backbones = dict.fromkeys(curves["subset"]), list(dict.fromkeys(curves["backbone"]))
     panels = [(backbone, subset) for backbone in shown for subset in subsets]
     if not panels:
         return notice(otherwise)
-    figure, axes = grid(len(panels), 2, 4.7, 3.9)
+    figure, axes = grid(len(panels), 2, 4.1, 3.6)
     look = methods(curves["method"])
     tables = [curves[(curves["backbone"] == b) & (curves["subset"] == s)] for b, s in panels]
     for axis, (backbone, subset), table in zip(axes, panels, tables, strict=True):

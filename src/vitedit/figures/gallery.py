@@ -14,12 +14,14 @@ from PIL import Image
 
 from vitedit.figures.style import (
     BLACK,
+    ORANGE,
     STYLED,
     SUBSET_COLOURS,
     VERMILION,
     empty,
     grid,
     group_title,
+    notice,
     panel_title,
     words,
 )
@@ -31,10 +33,12 @@ _ROWS = {"natural": 3}  # groups in the picture sheet
 _STYLE_ROWS = 2
 _TYPICAL_ROWS = 6
 _PALE = 0.35
+_COUNTED = {"classes": "Classes", "images": "Images", "edits": "Edit samples"}
+_LETTERS = 21  # of a text below a picture
 
 
 @STYLED
-def fig1_groups(gallery: pd.DataFrame) -> Figure:
+def fig0b_groups(gallery: pd.DataFrame) -> Figure:
     """For some groups the edit sample and images that fail in the same way; last the locality images.
 
     Args:
@@ -76,6 +80,12 @@ def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
     )
 
 
+def typical_pictures(gallery: pd.DataFrame) -> pd.DataFrame:
+    """What the figure chooses from: natural groups that pre-training images are kept for."""
+    kept = gallery.loc[gallery["role"] == "pretraining", ["backbone", "subset", "group"]].drop_duplicates()
+    return gallery.merge(kept)
+
+
 def _typical_and_errors(table: pd.DataFrame) -> list[list[Cell | None]]:
     """A row a group: pictures of the true class, of the class it is taken for, and of the group."""
     rows: list[list[Cell | None]] = []
@@ -104,8 +114,8 @@ def _sheet(
         empty(axes[0], "No pictures in this run.")
         return figure
     columns = max(len(cells) for _, cells in rows)
-    figure = Figure(figsize=(1.45 * columns + 0.4, 1.9 * len(rows) + 0.4), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.07)  # type: ignore[union-attr]
+    figure = Figure(figsize=(1.45 * columns + 0.4, 1.8 * len(rows) + 0.4), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.05)  # type: ignore[union-attr]
     for at, (side, cells) in enumerate(rows):
         for column in range(columns):
             axis = figure.add_subplot(len(rows), columns, at * columns + column + 1)
@@ -118,39 +128,38 @@ def _sheet(
 
 
 def _picture(axis: Axes, cell: Cell | None) -> None:
-    """A thumbnail, pixels shown as squares, with what it is and what it is taken for below."""
+    """A thumbnail with what it is and what it is taken for below."""
+    thumbnail(axis, cell["png"] if cell else None)
+    if cell is None:
+        return
+    true, taken = str(cell["label_name"]), str(cell["predicted_name"])
+    seen = [(f"seen: {taken}", VERMILION)] if taken and taken != true else []
+    caption(axis, (true, BLACK), *seen)
+
+
+def thumbnail(axis: Axes, png: str | bytes | None) -> None:
+    """A picture, its pixels shown as squares; an empty place without one."""
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)
     for spine in axis.spines.values():
         spine.set_visible(False)
-    if cell is None:
-        return
-    png = cell["png"]
-    assert isinstance(png, bytes)
-    with Image.open(io.BytesIO(png)) as image:
-        axis.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
-    true, taken = str(cell["label_name"]), str(cell["predicted_name"])
-    axis.text(
-        0.5,
-        -0.03,
-        textwrap.shorten(true, 20, placeholder="…"),
-        fontsize=7.5,
-        color=BLACK,
-        ha="center",
-        va="top",
-        transform=axis.transAxes,
-    )
-    if taken and taken != true:
-        axis.text(
-            0.5,
-            -0.135,
-            textwrap.shorten(f"seen: {taken}", 22, placeholder="…"),
-            fontsize=7.5,
-            color=VERMILION,
-            ha="center",
-            va="top",
-            transform=axis.transAxes,
-        )
+    if not isinstance(png, bytes):
+        axis.patch.set_visible(False)
+    else:
+        with Image.open(io.BytesIO(png)) as image:
+            axis.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
+
+
+def caption(axis: Axes, *lines: tuple[str, str], letters: int = _LETTERS) -> None:
+    """Short texts below a picture, each with its colour. They take room below, but none beside it."""
+    for at, (text, colour) in enumerate(lines):
+        short = text if len(text) <= letters else text[: letters - 1] + "…"
+        look = {"fontsize": 7, "color": colour}
+        if at == 0:  # the layout makes room for the height of a label, not for its width
+            axis.set_xlabel(short + "\n" * (len(lines) - 1), labelpad=2, **look)
+        else:
+            spot = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top"}
+            axis.annotate(short, (0.5, 0), (0, -2 - 9.5 * at), **spot, **look).set_in_layout(False)
 
 
 @STYLED
@@ -205,3 +214,46 @@ def _bars(axis: Axes, part: pd.DataFrame, colour: str, most: int) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.margins(x=0.12)
     axis.grid(axis="y", visible=False)
+
+
+@STYLED
+def tableB_styles(groups: pd.DataFrame) -> Figure:
+    """Classes, images and edit samples of each style (paper Table B), a row a style and backbone.
+
+    Args:
+        groups: Table `groups`.
+    """
+    table = styles_table(groups)
+    if table.empty:
+        return notice(
+            "This run has no images in another style (benchmark.styles); the paper has two, made by AI."
+        )
+    figure, axes = grid(3, 3, 2.5, 1.0 + 0.3 * len(table))
+    several = table["backbone"].nunique() > 1
+    names = [
+        f"{words(style)}, {backbone}" if several else words(style)
+        for style, backbone in zip(table["style"], table["backbone"], strict=True)
+    ]
+    for axis, (column, text) in zip(axes, _COUNTED.items(), strict=True):
+        places = np.arange(len(table))
+        axis.barh(places, table[column], color=ORANGE, height=0.6, lw=0)
+        for place, value in zip(places, table[column], strict=True):
+            axis.annotate(
+                f"{value:,}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=9
+            )
+        axis.set_yticks(places, names if column == "classes" else [""] * len(names), fontsize=9)
+        axis.invert_yaxis()
+        axis.set_title(text)
+        axis.margins(x=0.25)
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axis.grid(axis="y", visible=False)
+    return figure
+
+
+def styles_table(groups: pd.DataFrame) -> pd.DataFrame:
+    """Columns backbone, style, classes, images, edits; a row a style of a backbone."""
+    styles = groups[groups["subset"] != "natural"].rename(columns={"subset": "style"})
+    parts = styles.groupby(["backbone", "style"], sort=False)
+    return parts.agg(
+        classes=("label", "nunique"), images=("images", "sum"), edits=("edits", "sum")
+    ).reset_index()

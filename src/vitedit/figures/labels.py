@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox, BboxBase
 _DISTANCES = (7.0, 12.0, 18.0)  # points
 _ANGLES = (45, 135, -45, -135, 0, 180, 90, -90)
 _SPOTS = [(d * np.cos(np.deg2rad(a)), d * np.sin(np.deg2rad(a)), d) for d, a in product(_DISTANCES, _ANGLES)]
+_GAP = 3  # pixels between two labels
 _MARKER = 10  # pixels that a point takes
 
 
@@ -44,7 +45,7 @@ def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.nd
             label = axis.annotate(
                 text, point, (0, 0), textcoords="offset points", annotation_clip=False, **style
             )
-            taken.append(_settle_label(label, axis, taken))
+            taken.append(_settle_label(label, axis, taken).padded(_GAP))
 
 
 def _settle_label(label: Annotation, axis: Axes, taken: Sequence[BboxBase]) -> Bbox:

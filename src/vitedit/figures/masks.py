@@ -33,9 +33,9 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
         curves: Table `curves`.
         subset: Subset shown; "all" is the mean over all groups.
     """
-    table = curves[(curves["subset"] == subset) & ((curves["knob"] == KNOB) | curves["value"].isna())]
+    table = at_sparsities(curves, subset)
     backbones = list(dict.fromkeys(table["backbone"])) or [""]
-    figure, axes = grid(2 * len(backbones), 2, 4.7, 3.9)
+    figure, axes = grid(2 * len(backbones), 2, 4.1, 3.6)
     look = methods(curves["method"])
     for at, axis in enumerate(axes):
         backbone, rate = backbones[at // 2], list(_RATES)[at % 2]
@@ -49,6 +49,11 @@ def fig5a_masks(curves: pd.DataFrame, subset: str = "all") -> Figure:
         _panel(axis, rows, rate, look)
     legend_below(figure, axes)
     return figure
+
+
+def at_sparsities(curves: pd.DataFrame, subset: str = "all") -> pd.DataFrame:
+    """What the figure shows: methods with a sparsity, and those without a knob."""
+    return curves[(curves["subset"] == subset) & ((curves["knob"] == KNOB) | curves["value"].isna())]
 
 
 def _place(table: pd.DataFrame) -> pd.Series:
@@ -94,7 +99,7 @@ def _axes(axis: Axes, rows: pd.DataFrame, look: dict[str, Look]) -> None:
     shares = rows[rows["method"] == chosen].set_index("value")["fraction"].sort_index()
     values = sorted(rows["value"].unique())
     axis.set_xticks(range(len(values)), [number(value) for value in values])
-    axis.set_xlabel("Sparsity of the mask (share of entries that stay frozen)")
+    axis.set_xlabel("Sparsity of the mask (share of frozen entries)")
     axis.margins(x=0.06)
     above = axis.secondary_xaxis("top")
     above.set_xticks([values.index(value) for value in shares.index], [_share(share) for share in shares])

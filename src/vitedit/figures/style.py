@@ -1,5 +1,6 @@
 """One look for all figures: palette, names in words, reading tables, saving figures."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -42,12 +43,15 @@ class Look(NamedTuple):
     """Width of the line, points."""
     layer: float = 2.5
     """What is on a higher layer is drawn on top."""
+    hollow: bool = False
+    """Whether the marker is an outline."""
 
     def plot(self, axis: Axes, x: ArrayLike, y: ArrayLike, **changes: Any) -> None:
         """Draws the method's settings; `changes` are matplotlib's."""
         look = {"marker": self.marker, "ls": self.line, "color": self.colour, "label": self.words}
         size = {"lw": self.width, "ms": self.size, "mec": "white", "mew": 0.5, "zorder": self.layer}
-        axis.plot(x, y, **{**look, **size, **changes})
+        outline = {"mfc": "white", "mec": self.colour, "mew": 1.5} if self.hollow else {}
+        axis.plot(x, y, **{**look, **size, **outline, **changes})
 
 
 PROPOSED = "hypernet"
@@ -57,6 +61,9 @@ REFERENCES = ("random_mask", "ft")
 # Markers and line styles differ where a colour-blind eye sees two colours alike.
 METHODS = {
     PROPOSED: Look("Learned mask (proposed)", BLUE, "o", paper="Figure 4", size=7, width=2.8, layer=4),
+    "searched_mask": Look(
+        "Searched mask (ceiling)", "#00264D", "o", "--", size=7, width=1.8, layer=3, hollow=True
+    ),
     "ft": Look("Fine-tuning (FT)", VERMILION, "*", paper="Figure 4", size=13, layer=3.5),
     "ft_l1": Look("FT + ℓ1", "#D9A520", "^", paper="Figure 4"),
     "ft_l2": Look("FT + ℓ2", "#7A3B10", "v", "--", paper="Figure 4"),
@@ -131,8 +138,11 @@ def load(folder: str | Path, table: str) -> pd.DataFrame:
 
 
 @STYLED
-def save(figure: Figure, folder: str | Path, name: str) -> Path:
-    """Writes `<folder>/<name>.png` (150 dpi) and `.pdf`, the same bytes for the same figure; returns the picture's path."""
+def save(figure: Figure, folder: str | Path, name: str, data: pd.DataFrame) -> Path:
+    """Writes `<folder>/<name>.png` (150 dpi), `.pdf` and `.csv`, the same bytes for the same figure; returns the picture's path.
+
+    `data` is what the figure shows, a row a point, bar or picture; of pictures the names of their files, not the pictures.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         figure.savefig(
@@ -142,6 +152,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> Path:
             pad_inches=0.12,
             metadata=metadata,
         )
+    data.drop(columns="png", errors="ignore").to_csv(Path(folder) / f"{name}.csv", index=False)
     return Path(folder) / f"{name}.png"
 
 
@@ -216,5 +227,5 @@ def empty(axis: Axes, text: str) -> None:
 def notice(text: str) -> Figure:
     """A figure that only says why there is nothing to draw."""
     figure, (axis,) = grid(1, 1, 9.4, 1.1)
-    empty(axis, text)
+    empty(axis, "\n".join(textwrap.fill(line, 100) for line in text.split("\n")))
     return figure

@@ -38,12 +38,7 @@ def fig0_summary(
         references: Methods that it is compared with.
         subset: Subset shown; "all" is the mean over all groups.
     """
-    ours = (
-        differences["method"].eq(proposed)
-        & differences["reference"].isin(list(references))
-        & differences["subset"].eq(subset)
-    )
-    table = differences[ours]
+    table = gains(differences, proposed, references, subset)
     backbones = list(dict.fromkeys(table["backbone"])) or [""]
     most = table[["reference", "value"]].drop_duplicates().shape[0]
     figure, axes = grid(2 * len(backbones), 2, 4.7, 1.2 + 0.27 * max(most, 4))
@@ -60,6 +55,21 @@ def fig0_summary(
         if at % 2:
             axis.set_yticklabels([])
     return figure
+
+
+def gains(
+    differences: pd.DataFrame,
+    proposed: str = PROPOSED,
+    references: Sequence[str] = REFERENCES,
+    subset: str = "all",
+) -> pd.DataFrame:
+    """What the figure shows: the proposed method's differences from its references."""
+    ours = (
+        differences["method"].eq(proposed)
+        & differences["reference"].isin(list(references))
+        & differences["subset"].eq(subset)
+    )
+    return differences[ours]
 
 
 def _forest(axis: Axes, rows: pd.DataFrame, look: dict[str, Look]) -> None:

@@ -26,11 +26,12 @@ def in_common(rows: pd.DataFrame) -> pd.DataFrame:
 def curves(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     """A point a (family, variant, setting, subset), as in the table of all methods, over the edits in common."""
     common = in_common(rows)
+    kept = [*NAMES, "samples"]
     parts = [
-        tabulate.curves(edits, resamples, seed).assign(**dict(zip(NAMES, key, strict=True)))
-        for key, edits in common.groupby(NAMES, sort=False)
+        tabulate.curves(edits, resamples, seed).assign(**dict(zip(kept, key, strict=True)))
+        for key, edits in common.groupby(kept, sort=False)
     ]
     if not parts:
         empty = tabulate.curves(common, resamples, seed)
-        return empty.reindex(columns=[*empty.columns, *NAMES])
+        return empty.reindex(columns=[*empty.columns, *kept])
     return pd.concat(parts, ignore_index=True)

@@ -1,7 +1,7 @@
 """Thumbnails of the benchmark as a table, so that figures need no image sets."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from vitedit.data.images import ImageSet
 from vitedit.errors import ImageError
 
 SIDE = 112
-GROUPS = {"natural": 6}
-STYLE_GROUPS = 3
+STYLE_GROUPS = 24  # of each style; of the natural groups all
 NEIGHBOURS = 5
 TYPICAL = 3
+TYPICAL_GROUPS = 6  # natural groups beside which typical images of the two classes are shown
 LOCALITY = 8
 
-COLUMNS = ["subset", "group", "role", "label_name", "predicted_name", "png"]
+COLUMNS = ["subset", "group", "role", "images", "file", "label_name", "predicted_name", "png"]
 
 Row = dict[str, Any]
 Names = Callable[[int], str]
@@ -40,7 +40,8 @@ def gallery(
     typical: str,
     name_of: Names,
 ) -> pd.DataFrame:
-    """Columns subset, group, role ("edit", "neighbour", "pretraining", "locality"), label_name, predicted_name, png.
+    """Columns subset, group, role ("edit", "neighbour", "pretraining", "locality"), images, file, label_name, predicted_name,
+    png.
 
     `typical` names the set of pre-training images that show what the two classes of a group usually look like (paper
     Fig. 3). The first edit sample of a group is its "edit" picture.
@@ -55,15 +56,14 @@ def gallery(
 def _group_rows(
     benchmark: pd.DataFrame, sets: Mapping[str, ImageSet], typical: str, name_of: Names
 ) -> Iterator[Row]:
+    erring = set(benchmark.loc[benchmark["images"] == typical, "file"])
     for subset, part in benchmark.groupby("subset", sort=False):
-        for group in part["group"].unique()[: GROUPS.get(str(subset), STYLE_GROUPS)]:
-            place = {"subset": subset, "group": group}
-            yield from (place | row for row in _group(part[part["group"] == group], sets, name_of))
-            if subset == "natural":
-                yield from (
-                    place | row
-                    for row in _typical(sets[typical], _classes(part[part["group"] == group]), name_of)
-                )
+        kept = None if subset == "natural" else STYLE_GROUPS
+        for at, group in enumerate(part["group"].unique()[:kept]):
+            place, images = {"subset": subset, "group": group}, part[part["group"] == group]
+            yield from (place | row for row in _group(images, sets, name_of))
+            if subset == "natural" and at < TYPICAL_GROUPS:
+                yield from (place | row for row in _typical(sets[typical], _classes(images), name_of, erring))
 
 
 def _group(images: pd.DataFrame, sets: Mapping[str, ImageSet], name_of: Names) -> Iterator[Row]:
@@ -81,16 +81,26 @@ def _classes(images: pd.DataFrame) -> list[int]:
 def _rows(images: pd.DataFrame, role: str, sets: Mapping[str, ImageSet], name_of: Names) -> Iterator[Row]:
     for row in images.to_dict("records"):
         names = {"label_name": name_of(int(row["label"])), "predicted_name": name_of(int(row["predicted"]))}
-        yield {"role": role, **names, "png": thumbnail(_picture(sets[row["images"]], str(row["file"])))}
+        source = {"images": row["images"], "file": str(row["file"])}
+        yield {
+            "role": role,
+            **source,
+            **names,
+            "png": thumbnail(_picture(sets[row["images"]], source["file"])),
+        }
 
 
-def _typical(images: ImageSet, classes: Sequence[int], name_of: Names) -> Iterator[Row]:
-    """The first few pre-training pictures of each class; none where the set has no labels."""
+def _typical(
+    images: ImageSet, classes: Sequence[int], name_of: Names, erring: Collection[str]
+) -> Iterator[Row]:
+    """The first few pre-training pictures of each class that are in no group; none where the set has no labels."""
     labels = images.labels if images.labels is not None else np.empty(0, np.int64)
     for label in classes:
-        for index in np.flatnonzero(labels == label)[:TYPICAL]:
+        kept = [index for index in np.flatnonzero(labels == label) if images.files[index] not in erring]
+        for index in kept[:TYPICAL]:
+            source = {"images": images.name, "file": images.files[index]}
             names = {"label_name": name_of(label), "predicted_name": ""}
-            yield {"role": "pretraining", **names, "png": thumbnail(images.picture(int(index)))}
+            yield {"role": "pretraining", **source, **names, "png": thumbnail(images.picture(int(index)))}
 
 
 def _picture(images: ImageSet, file: str) -> Image.Image:

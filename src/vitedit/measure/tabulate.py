@@ -159,6 +159,12 @@ def add_truth(table: pd.DataFrame, benchmark: pd.DataFrame, truth: Mapping[str, 
     return table.join(share, on=["subset", "group"])
 
 
+def searched(rows: pd.DataFrame, benchmark: pd.DataFrame, subset: str) -> pd.DataFrame:
+    """The rows of the layer search with the group that they were measured on, as columns subset and group."""
+    images = benchmark[benchmark["subset"] == subset].drop_duplicates("file")
+    return rows.assign(subset=subset, group=rows["file"].map(images.set_index("file")["group"]))
+
+
 def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: int) -> pd.DataFrame:
     """A row a run of consecutive blocks, with intervals over the edits, the Pareto front and the choice (paper Fig. 2)."""
     table = []
@@ -168,6 +174,9 @@ def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: 
             "first": int(first),
             "last": int(last),
             "name": run_name(str(part), int(first), int(last)),
+            "subset": edits["subset"].iloc[0],
+            "group": edits["group"].iloc[0],
+            "edits": len(edits),
         }
         row |= _rate("gr", edits["gr"], resamples, seed) | _rate("lr", edits["lr"], resamples, seed)
         blocks = list(range(int(first), int(last) + 1))
@@ -179,7 +188,9 @@ def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: 
             }
         )
     rates = [f"{name}{end}" for name in ("gr", "lr") for end in ("", "_low", "_high")]
-    result = pd.DataFrame(table, columns=["part", "first", "last", "name", *rates, "sr", "chosen"])
+    result = pd.DataFrame(
+        table, columns=["part", "first", "last", "name", "subset", "group", "edits", *rates, "sr", "chosen"]
+    )
     front = pareto_front(result["gr"].to_numpy(float), result["lr"].to_numpy(float))
     result.insert(
         len(result.columns) - 1, "on_front", front & result[["gr", "lr"]].notna().all(axis=1).to_numpy()

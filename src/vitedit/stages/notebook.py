@@ -17,21 +17,45 @@ from vitedit.artifacts import atomic
 from vitedit.config import Config
 from vitedit.errors import ArtifactError
 from vitedit.figures import (
+    ablations,
+    behind,
     captions,
     claims,
     curves,
+    examples,
     gallery,
     layers,
     masks,
+    sheets,
+    sites,
     specificity,
     style,
     summary,
+    system,
     training,
     words,
 )
 
 TIMEOUT = 1200  # seconds for one cell
-MODULES = (captions, claims, curves, gallery, layers, masks, specificity, style, summary, training, words)
+MODULES = (
+    ablations,
+    behind,
+    captions,
+    claims,
+    curves,
+    examples,
+    gallery,
+    layers,
+    masks,
+    sheets,
+    sites,
+    specificity,
+    style,
+    summary,
+    system,
+    training,
+    words,
+)
 """What notebooks import. Named here so that a change of drawing code reruns them (`lineage.code` follows imports)."""
 
 

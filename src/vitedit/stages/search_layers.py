@@ -14,7 +14,7 @@ from vitedit.editors.ft import FineTune
 from vitedit.errors import ConfigError
 from vitedit.lineage import depends
 from vitedit.measure.evaluate import Reference, measure
-from vitedit.model.sites import find_sites
+from vitedit.model.sites import backbone_size, find_sites
 from vitedit.model.vit import Split, load_vit
 from vitedit.progress import track
 from vitedit.stages.backbone import Backbone, own_positions
@@ -82,15 +82,24 @@ def _group(config: Config, manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _choice(config: Config, vit: VisionTransformer, table: pd.DataFrame) -> dict[str, Any]:
-    """Blocks, part and sites to edit, and who chose them."""
+    """Blocks, part and sites to edit, who chose them, and the sizes of the model, for the diagram of the system."""
     found = choose(table)
     fixed = config.sites.blocks
     part, blocks = (found.part, found.blocks) if fixed is None else (config.sites.part, fixed)
-    sites = [asdict(site) for site in find_sites(vit, part, blocks)]
+    found_sites = find_sites(vit, part, blocks)
+    facts = {
+        "blocks": len(vit.blocks),
+        "width": vit.embed_dim,
+        "classes": vit.num_classes,
+        "weights": backbone_size(vit),
+        "site_weights": sum(vit.get_parameter(site.name).numel() for site in found_sites),
+        "units": [site.size(vit) for site in found_sites],
+    }
     return {
         "by": "search" if fixed is None else "config",
         "part": part,
         "blocks": blocks,
-        "sites": sites,
+        "sites": [asdict(site) for site in found_sites],
         "search": asdict(found),
+        "model": facts,
     }

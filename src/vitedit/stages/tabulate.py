@@ -15,6 +15,7 @@ from vitedit.lineage import ARTIFACTS, depends, lots
 from vitedit.measure import ablations
 from vitedit.measure import tabulate as tables
 from vitedit.measure.gallery import gallery
+from vitedit.measure.system import HYPERNET, system
 from vitedit.stages.ablations import ablation_rows, needs
 
 Tables = dict[str, pd.DataFrame]
@@ -26,13 +27,12 @@ EDITOR_LOG = [
     "seconds",
 ]
 """Columns of the table `editor_training` of a run without such networks."""
-HYPERNET = "hypernet"
-"""Artefact of the methods that a hypernetwork says where to edit."""
 _MASKS = {
     "training": "iteration phase kl sparsity_searched sparsity_predicted regression_loss seconds",
     "masks": "group_a group_b edit_a edit_b file_a file_b iou",
     "specificity": "group_a group_b iou pairs",
     "overlap": "within between difference groups within_pairs between_pairs sparsity chance",
+    "sites": "subset group site block matrix share masks sparsity",
 }
 """Tables about the hypernetwork with some of their columns: without rows where no method needs one."""
 
@@ -144,9 +144,11 @@ def _backbone_tables(
     choice: Mapping[str, Any] = load_json(
         folder / "layers.json", depends(config, "search_layers", backbone=backbone)
     )
+    search = tables.searched(read("search_layers", "layers.parquet"), benchmark, config.search.subset)
     made = {
+        "system": pd.DataFrame([system(config, backbone, choice)]),
         "groups": tables.add_truth(tables.groups(benchmark, names), benchmark, truth),
-        "layers": tables.layers(read("search_layers", "layers.parquet"), choice, resamples, seed),
+        "layers": tables.layers(search, choice, resamples, seed),
         "editor_training": _editor_training(config, backbone),
         "gallery": _gallery(config, benchmark, locality, names),
     } | _mask_tables(config, read)
@@ -168,6 +170,7 @@ def _mask_tables(config: Config, read: Callable[[str, str], pd.DataFrame]) -> Ta
         "masks": pairs,
         "specificity": matrix,
         "overlap": pd.DataFrame([row]),
+        "sites": read("specificity", "sites.parquet").assign(sparsity=config.specificity.sparsity),
     }
 
 
