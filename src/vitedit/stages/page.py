@@ -3,7 +3,7 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 import pandas as pd
@@ -16,7 +16,7 @@ from vitedit.config import BenchmarkConfig, Config
 from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, TABLES
 from vitedit.figures.captions import CAPTIONS
-from vitedit.figures.claims import claims, harmonic, percentages
+from vitedit.figures.claims import Claim, Verdict, claims, harmonic, percentages
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
 from vitedit.figures.words import curves_table, groups_table, layers_table
@@ -35,7 +35,7 @@ def page(config: Config, *, output: Path) -> None:
     """
     folder = output.parent
     tables = {name: load(folder / "tables", name) for name in TABLES if name != "gallery"}
-    timings = _timings(folder / "timings")
+    timings, tested = _timings(folder / "timings"), claims(tables)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(TEMPLATE).render(
         run=config.run,
@@ -43,7 +43,8 @@ def page(config: Config, *, output: Path) -> None:
         counts=_counts(tables, config.benchmark),
         note=config.note,
         cards=_cards(tables["curves"]),
-        claims=claims(tables),
+        claims=tested,
+        verdicts=_verdicts(tested),
         several=len(config.backbones) > 1,
         figures=_figures(folder / "figures"),
         shown=_shown(tables),
@@ -76,6 +77,12 @@ def _counts(tables: Tables, benchmark: BenchmarkConfig) -> str:
     ]
     methods = edits["method"].nunique()
     return f"{len(edits):,} edits with {methods} methods, {', '.join(each)} ({subsets}). {ORIGINS[benchmark.rule]}"
+
+
+def _verdicts(tested: list[Claim]) -> str:
+    """How many claims got each verdict: "3 reproduced, 1 undecided"."""
+    counts = {verdict: sum(claim.verdict == verdict for claim in tested) for verdict in get_args(Verdict)}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
 def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:
