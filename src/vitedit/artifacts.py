@@ -13,6 +13,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,19 @@ def provenance(stage: str, depends: Mapping[str, Any]) -> dict[str, Any]:
         "vitedit": __version__,
         "commit": _commit(),
         "torch": torch.__version__,
+        "timm": _version("timm"),
+        "snakemake": _version("snakemake"),
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
+
+
+def _version(package: str) -> str:
+    """Version of a package that a stage can do without."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:

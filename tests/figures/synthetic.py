@@ -296,6 +296,29 @@ def gallery(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.Dat
     return pd.DataFrame(rows)
 
 
+def shown_edits(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.DataFrame:
+    """What two methods did to the first image of every group, its neighbours and two locality images."""
+    rows = []
+    for method, setting in (("hypernet", "sparsity=0.95"), ("ft", "")):
+        for subset, group, label, predicted in groups_of(subsets):
+            place = {
+                "backbone": backbone,
+                "method": method,
+                "setting": setting,
+                "subset": subset,
+                "group": group,
+            }
+            counts = {"neighbours": 20, "neighbours_right": 11, "locality": 50, "locality_flipped": 2}
+            images = [("edit", label, predicted, label), ("neighbour", label, predicted, label)]
+            images += [("neighbour", label, predicted, predicted), ("flipped", 5, 5, 6), ("flipped", 6, 6, 5)]
+            for at, (role, true, before, after) in enumerate(images):
+                seen = {"label_name": NAMES[true], "before_name": NAMES[before], "after_name": NAMES[after]}
+                right = {"right_before": true == before, "right_after": true == after}
+                file = {"role": role, "images": subset, "file": f"{group}-{at}.jpg", "png": _drawn(true, at)}
+                rows.append(place | counts | seen | right | file)
+    return pd.DataFrame(rows)
+
+
 def _drawn(kind: int, at: int) -> bytes:
     image = Image.new("RGB", (48, 48), (40 + 20 * kind, 90, 220 - 20 * kind))
     ImageDraw.Draw(image).regular_polygon(
@@ -321,6 +344,8 @@ def tables(
         "ablation_edits": ablations(made),
         "ablations": curves(ablations(made), 200, 0),
     }
+    sums = {"path": ["data/<images>.zip"], "bytes": [2_500_000], "sha256": ["0" * 64], "of": ["content"]}
+    compared["inputs"] = pd.DataFrame(sums)
     return compared | {
         name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]
     }
@@ -353,6 +378,7 @@ def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFra
         "specificity": matrix.assign(backbone=backbone),
         "overlap": pd.DataFrame([tabulate.overlap(matrix, 0.95, 200, 0)]).assign(backbone=backbone),
         "gallery": gallery(subsets, backbone),
+        "shown_edits": shown_edits(subsets, backbone),
     }
 
 

@@ -35,6 +35,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "ablation_edits": ("parquet", "csv"),
     "sites": ("parquet", "csv"),
     "ablations": ("parquet", "csv"),
+    "inputs": ("parquet", "csv"),
     "gallery": ("parquet",),
+    "shown_edits": ("parquet",),
 }
 """Table -> its file formats; `vitedit tabulate` writes them all."""

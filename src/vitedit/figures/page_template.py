@@ -39,6 +39,16 @@ th { font-weight: 600; color: var(--quiet); }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--accent); }
 pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .8rem 1rem; font-size: .82rem; line-height: 1.45; }
+th button { all: unset; cursor: pointer; font: inherit; } th button:focus-visible { outline: 2px solid var(--accent); }
+th[aria-sort="ascending"] button::after { content: " \2191"; } th[aria-sort="descending"] button::after { content: " \2193"; }
+#choose { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; } #choose label { max-width: 100%; }
+select { font: inherit; max-width: 100%; color: inherit; background: var(--card); border: 1px solid var(--line); }
+.strip { display: flex; flex-wrap: wrap; gap: .75rem; }
+.strip figure { width: 8.5rem; margin: 0; border: 2px solid var(--good); border-radius: .5rem; padding: .3rem; }
+.strip figure.bad { border-color: var(--bad); }
+.strip img { border: 0; padding: 0; aspect-ratio: 1; image-rendering: pixelated; }
+.strip figcaption { font-size: .78rem; line-height: 1.3; overflow-wrap: anywhere; } .strip figcaption * { display: block; }
+.good .after { color: var(--good); } .bad .after { color: var(--bad); }
 footer { padding: 2rem 1.25rem 4rem; }
 """
 
@@ -60,7 +70,8 @@ and predicts where to change: a mask over the hidden units of a few layers. Grad
 other images with the same kind of error (generalization) and changes nothing else (locality). The method is from
 “Learning Where to Edit Vision Transformers” (Yang et al., NeurIPS 2024, arXiv 2411.01948); everything on this page was
 computed by this run.</p>
-<nav><a href="#claims">Claims</a><a href="#numbers">Numbers</a><a href="#figures">Figures</a>
+<nav><a href="#claims">Claims</a><a href="#numbers">Numbers</a>
+{% if gallery %}<a href="#gallery">Edits</a>{% endif %}<a href="#figures">Figures</a>
 <a href="#tables">Tables</a><a href="#notebooks">Notebooks</a>
 <a href="#times">Times</a><a href="#provenance">Provenance</a></nav>
 </header>
@@ -78,24 +89,31 @@ computed by this run.</p>
 highest harmonic mean of generalization and locality over all groups, chosen in the same way for every method and on the very
 groups that it is shown for; all settings are in the figures and tables below. Weights: share of the
 backbone that an edit changes.</p>
-<div class="wide"><table class="numbers"><thead><tr><th>Method</th><th>Setting</th><th>Success</th><th>Generalization</th>
+<div class="wide"><table class="numbers sorts"><thead><tr><th>Method</th><th>Setting</th><th>Success</th><th>Generalization</th>
 <th>Locality</th><th>Weights</th></tr></thead><tbody>
 {% for card in cards %}<tr><td>{{ card.title }}</td><td class="quiet">{{ card.setting }}</td>
 <td><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></td><td><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></td>
 <td><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></td><td>{{ card.weights }}</td></tr>
 {% endfor %}</tbody></table></div>
-<h2 id="figures">Figures</h2>
+{% if gallery %}<h2 id="gallery">Edits to look at</h2>
+<p class="quiet">What one edit did: a green frame and ✓ where the prediction after it is right, a red frame and ✗ where it is
+wrong. Of the locality set only images whose prediction flipped are shown; none should.</p>
+<noscript><p>Choosing an edit needs JavaScript. The figures below show images of every group.</p></noscript>
+<form id="choose"></form><div id="shown"></div>
+<script type="application/json" id="edits-data">{{ gallery | safe }}</script>
+{% endif %}<h2 id="figures">Figures</h2>
 {% for figure in figures %}<figure id="{{ figure.name }}"><h3>{{ figure.title }}</h3>
 <a href="figures/{{ figure.name }}.png">
 <img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.caption }}" loading="lazy"></a>
-<figcaption>{{ figure.caption }}
-<span class="meta"><a href="figures/{{ figure.name }}.pdf">PDF</a> ·
+<figcaption>{{ figure.caption }} {{ figure.behind }}
+<span class="meta">{% for ending in endings %}<a href="figures/{{ figure.name }}.{{ ending }}">{{ ending | upper }}</a> ·
+{% endfor %}
 <a href="notebooks/{{ figure.notebook }}.html">notebook</a></span></figcaption>
 </figure>
 {% endfor %}
 <h2 id="tables">Tables</h2>
 {% for table in shown %}<details><summary>{{ table.title }}</summary>
-<div class="wide"><table><thead><tr>
+<div class="wide"><table class="sorts"><thead><tr>
 {% for column in table.columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div></details>
@@ -111,7 +129,7 @@ backbone that an edit changes.</p>
 (<a href="notebooks/{{ notebook }}.ipynb">ipynb</a>)</li>
 {% endfor %}</ul>
 <h2 id="times">Time and memory</h2>
-{% if timings %}<div class="wide"><table>
+{% if timings %}<div class="wide"><table class="sorts">
 <thead><tr><th>Stage</th><th>Jobs</th><th>Seconds in all</th><th>Longest job, seconds</th>
 <th>Most memory, MiB</th></tr></thead><tbody>
 {% for timing in timings %}<tr><td>{{ timing.stage }}</td><td>{{ timing.jobs }}</td><td>{{ '%.1f' | format(timing.seconds) }}</td>
@@ -124,9 +142,15 @@ backbone that an edit changes.</p>
 <div class="wide"><table><tbody>
 {% for name, value in provenance.items() %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
 {% endfor %}</tbody></table></div>
+{% if inputs %}<h3>Inputs</h3>
+<div class="wide"><table class="sorts"><thead><tr><th>Path</th><th>MB</th><th>SHA-256</th><th>of</th></tr></thead><tbody>
+{% for row in inputs %}<tr><td>{{ row.path }}</td><td>{{ '%.1f' | format(row.bytes / 1e6) }}</td><td>{{ row.sha256 }}</td>
+<td>{{ row.of }}</td></tr>
+{% endfor %}</tbody></table></div>{% endif %}
 <details><summary>Configuration of this run</summary><pre>{{ configuration }}</pre></details>
 </main>
 <footer class="quiet">Made by vitedit {{ version }}.</footer>
+<script type="text/javascript">{{ script | safe }}</script>
 </body>
 </html>
 """

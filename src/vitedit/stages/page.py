@@ -14,9 +14,12 @@ from vitedit import __version__
 from vitedit.artifacts import KEY, atomic
 from vitedit.config import BenchmarkConfig, Config
 from vitedit.errors import ArtifactError
-from vitedit.figures import FIGURES, TABLES
+from vitedit.figures import FIGURES, SUFFIXES, TABLES
+from vitedit.figures.behind import behind
 from vitedit.figures.captions import CAPTIONS
 from vitedit.figures.claims import Claim, Verdict, claims, harmonic, percentages
+from vitedit.figures.edit_gallery import as_json, edit_gallery
+from vitedit.figures.page_script import SCRIPT
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
 from vitedit.figures.words import curves_table, groups_table, layers_table
@@ -40,18 +43,22 @@ def page(config: Config, *, output: Path) -> None:
     text = environment.from_string(TEMPLATE).render(
         run=config.run,
         style=STYLE,
+        script=SCRIPT,
         counts=_counts(tables, config.benchmark),
         note=config.note,
         cards=_cards(tables["curves"]),
         claims=tested,
         verdicts=_verdicts(tested),
         several=len(config.backbones) > 1,
-        figures=_figures(folder / "figures"),
+        gallery=as_json(edit_gallery(edited)) if len(edited := tables["shown_edits"]) else "",
+        figures=_figures(folder / "figures", folder / "tables"),
+        endings=SUFFIXES,
         shown=_shown(tables),
         files=TABLES,
         notebooks=list(FIGURES),
         timings=timings,
         minutes=sum(timing.seconds for timing in timings) / 60,
+        inputs=tables["inputs"].to_dict("records"),
         provenance=_provenance(config, folder / "tables" / "curves.parquet"),
         configuration=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         version=__version__,
@@ -110,8 +117,8 @@ def _split(text: str) -> tuple[str, str]:
     return rate, f"[{interval}" if bracket else ""
 
 
-def _figures(folder: Path) -> list[dict[str, str]]:
-    """Every figure with its picture as base64 text.
+def _figures(folder: Path, tables: Path) -> list[dict[str, str]]:
+    """Every figure with its picture as base64 text, its caption and the numbers behind it.
 
     Raises:
         ArtifactError: One is missing.
@@ -125,9 +132,15 @@ def _figures(folder: Path) -> list[dict[str, str]]:
                     f"{path}: no such figure. The notebook {notebook} makes it: `snakemake {path}`."
                 )
             title, caption = CAPTIONS[name]
-            picture = base64.b64encode(path.read_bytes()).decode()
             found.append(
-                {"name": name, "notebook": notebook, "title": title, "caption": caption, "png": picture}
+                {
+                    "name": name,
+                    "notebook": notebook,
+                    "title": title,
+                    "caption": caption,
+                    "behind": behind(name, tables),
+                    "png": base64.b64encode(path.read_bytes()).decode(),
+                }
             )
     return found
 
@@ -161,6 +174,8 @@ def _provenance(config: Config, table: Path) -> dict[str, str]:
         "Version": "vitedit",
         "Commit": "commit",
         "PyTorch": "torch",
+        "timm": "timm",
+        "Snakemake": "snakemake",
         "Python": "python",
         "Tables made on": "device",
     }

@@ -9,6 +9,8 @@ import pandas as pd
 
 from vitedit.artifacts import atomic, load_json, load_table, provenance, save_table, seed_of
 from vitedit.config import Config
+from vitedit.data.catalogue import needed
+from vitedit.data.checksums import checksums
 from vitedit.data.images import open_images, read_classes
 from vitedit.figures import TABLES
 from vitedit.lineage import ARTIFACTS, depends, lots
@@ -64,7 +66,8 @@ def tabulate(
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
     compared = _edit_tables(config)
     ablated = _ablation_tables(config, compared["edits"], appendix, released)
-    for name, table in (joined | compared | ablated).items():
+    inputs = {"inputs": checksums(needed(config))}
+    for name, table in (joined | compared | ablated | inputs).items():
         save_table(output / f"{name}.parquet", table, meta)
         if "csv" in TABLES[name]:
             with atomic(output / f"{name}.csv") as temporary:
