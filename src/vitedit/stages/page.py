@@ -16,10 +16,9 @@ from vitedit.config import BenchmarkConfig, Config
 from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, TABLES
 from vitedit.figures.captions import CAPTIONS
-from vitedit.figures.claims import claims, harmonic, percentages
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
-from vitedit.figures.words import curves_table, groups_table, layers_table
+from vitedit.figures.words import curves_table, groups_table, harmonic, layers_table, percentages
 from vitedit.timings import Timing, read_timings
 
 Tables = dict[str, pd.DataFrame]
@@ -43,7 +42,7 @@ def page(config: Config, *, output: Path) -> None:
         counts=_counts(tables, config.benchmark),
         note=config.note,
         cards=_cards(tables["curves"]),
-        claims=claims(tables),
+        claims=tables["claims"].to_dict("records"),
         several=len(config.backbones) > 1,
         figures=_figures(folder / "figures"),
         shown=_shown(tables),
