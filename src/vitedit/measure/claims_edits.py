@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from vitedit.measure.ablations import in_common
-from vitedit.measure.bootstrap import interval, resampled_means
-from vitedit.measure.verdicts import Claim, Paper, Statement, signed
+from vitedit.measure.bootstrap import resampled_means
 from vitedit.measure.fronts import area, escape, harmonic
+from vitedit.measure.verdicts import Claim, Paper, Statement
 
 SUCCESS, NEARLY_ALL = 0.95, 0.9
-"""Success rate from which a method counts as successful, and share of the methods that are nearly all: ours, the paper gives none."""
+"""Success rate from which a method counts as successful, and share of the methods that are nearly all; the paper gives none."""
 EDIT = ["subset", "group", "edit"]
 
 
@@ -52,8 +52,8 @@ class Draws:
         """Whether all of them were compared."""
         return set(methods) <= set(self.settings["method"])
 
-    def at(self, *methods: str) -> np.ndarray:
-        """Columns of some methods."""
+    def at(self, *methods: str | int) -> np.ndarray:
+        """Columns of some methods, or of some numbers of samples."""
         return np.flatnonzero(self.settings["method"].isin(methods))
 
     def curve(self, *methods: str) -> tuple[np.ndarray, np.ndarray]:
@@ -177,9 +177,10 @@ def sparsity_claim(draws: Draws, backbone: str, proposed: str) -> Claim:
     gr, lr = draws.gr[:, columns], draws.lr[:, columns]
     rank = np.arange(len(columns)) - (len(columns) - 1) / 2
     slopes = np.minimum(-(gr @ rank), lr @ rank) / (rank @ rank)
-    falls, rises = int((np.diff(gr[0]) < 0).sum()), int((np.diff(lr[0]) > 0).sum())
-    text = f"From sparsity {columns.index[0]:g} to {columns.index[-1]:g} GR goes from {_rate(gr[0, 0])} to {_rate(gr[0, -1])} and "
-    text += f"LR from {_rate(lr[0, 0])} to {_rate(lr[0, -1])}; of {len(columns) - 1} steps {falls} lower GR and {rises} raise LR."
+    falls, rises = (np.diff(gr[0]) < 0).sum(), (np.diff(lr[0]) > 0).sum()
+    ends = [f"{_rate(rate[0, 0])} to {_rate(rate[0, -1])}" for rate in (gr, lr)]
+    text = f"From sparsity {columns.index[0]:g} to {columns.index[-1]:g} GR goes from {ends[0]} and LR from {ends[1]}; "
+    text += f"of {len(columns) - 1} steps {falls} lower GR and {rises} raise LR."
     return statement.resampled(slopes, text, draws.groups, draws.edits)
 
 
@@ -256,7 +257,7 @@ def sample_claim(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int
     if rows["samples"].nunique() < 2:
         return statement.untested("Not measured: this run has one number of samples only.")
     draws = Draws.of(rows, resamples, seed, key="samples")
-    numbers = sorted(set(draws.settings["method"]))
+    numbers = sorted({int(number) for number in draws.settings["method"]})
     scores = np.stack([_score(draws, draws.at(number)).mean(1) for number in numbers], 1)
     away = np.array(numbers, float) - np.mean(numbers)
     each = ", ".join(
@@ -275,7 +276,7 @@ def share_claims(edits: pd.DataFrame, backbone: str, share: float, paper: Paper)
     statement = Statement(
         "Section 4",
         backbone,
-        "A masked edit changes the share of the weights that its sparsity leaves: (1 − sparsity) times that of all edited matrices.",
+        "A masked edit changes (1 − sparsity) times the share of the weights that all edited matrices hold.",
         "1 % less the largest relative deviation of any edit",
     )
     room = 0.01 - float(off.max())

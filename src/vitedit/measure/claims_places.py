@@ -5,9 +5,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from vitedit.measure.bootstrap import interval, resampled_means, weights
-from vitedit.measure.verdicts import Claim, Paper, Statement, signed, too_few
 from vitedit.measure.fronts import escape
 from vitedit.measure.tabulate import PARTS, run_name
+from vitedit.measure.verdicts import Claim, Paper, Statement, signed, too_few
 
 _END = 0.2
 """Share of the iterations that counts as the beginning and as the end."""
@@ -44,7 +44,8 @@ def layer_claims(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int
             escape(rates["gr"][:, own], rates["lr"][:, own], rates["gr"][:, ~own], rates["lr"][:, ~own])
         )
         gr, lr = (100 * rates[rate][0, own].item() for rate in ("gr", "lr"))
-        text = f"{asked} has GR {gr:.1f} % and LR {lr:.1f} %. {on_front.statistic}: {signed(numbers)}; {edits} edits of one group."
+        text = f"{asked} has GR {gr:.1f} % and LR {lr:.1f} %. "
+        text += f"{on_front.statistic}: {signed(numbers)}; {edits} edits of one group."
         found = [on_front.tested(numbers, text, few)]
     else:
         found = [on_front.untested(f"This model's search has no {asked} beside other runs of layers.")]
@@ -65,7 +66,8 @@ def _part_claims(
         "LR of FFN runs less that of MSA runs, means over runs",
     )
     numbers = interval(lr[:, ffn].mean(1) - lr[:, msa].mean(1))
-    text = f"LR is {100 * lr[0, ffn].mean():.1f} % over {ffn.sum()} runs of FFNs and {100 * lr[0, msa].mean():.1f} % over {msa.sum()} of MSAs. "
+    means = [100 * lr[0, own].mean() for own in (ffn, msa)]
+    text = f"LR is {means[0]:.1f} % over {ffn.sum()} runs of FFNs and {means[1]:.1f} % over {msa.sum()} of MSAs. "
     text += f"Difference: {signed(numbers)}; {edits} edits of one group."
     return [statement.tested(numbers, text, few)]
 
@@ -87,7 +89,8 @@ def overlap_claim(pairs: pd.DataFrame, backbone: str, paper: Paper, resamples: i
     within, between = _within_between(iou, groups, resamples, seed)
     numbers = interval(within - between)
     same = (pairs["group_a"] == pairs["group_b"]).sum()
-    text = f"Mean IoU is {within[0]:.3f} within groups ({same} pairs) and {between[0]:.3f} between them ({len(pairs) - same} pairs). "
+    text = f"Mean IoU is {within[0]:.3f} within groups ({same} pairs) and {between[0]:.3f} "
+    text += f"between them ({len(pairs) - same} pairs). "
     count = int(groups.max()) + 1
     text += f"Difference: {signed(numbers, '+.3f')}; {count} groups, {len(groups)} edits."
     return statement.tested(numbers, text, too_few(count, "groups"))
@@ -110,7 +113,10 @@ def _matrix(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def _within_between(
     iou: np.ndarray, groups: np.ndarray, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean IoU within and between groups: as measured, then in each resample. Within, every group that has a pair counts the same."""
+    """Mean IoU within and between groups: as measured, then in each resample.
+
+    Within, every group that has a pair counts the same.
+    """
     same, known = groups[:, None] == groups[None], ~np.isnan(iou)
     filled, member = np.nan_to_num(iou), np.eye(groups.max() + 1)[groups]
     within, between = [], []
