@@ -243,7 +243,7 @@ def test_the_closed_formula_counts_what_timm_builds() -> None:
     model = timm.create_model("vit_base_patch16_224", pretrained=False)
     counted = sum(weight.numel() for name, weight in model.named_parameters() if "head" not in name)
     sites = sum(
-        getattr(model.blocks[block].mlp, name).weight.numel()
+        model.get_submodule(f"blocks.{block}.mlp.{name}").get_parameter("weight").numel()
         for block in (7, 8, 9)
         for name in ("fc1", "fc2")
     )

@@ -191,7 +191,7 @@ def mask_claims(draws: Draws, backbone: str, proposed: str, paper: Paper) -> lis
     both = ours.index.intersection(theirs.index)
     if both.empty:
         return []
-    gains = _score(draws, ours[both]) - _score(draws, theirs[both])
+    gains = _score(draws, ours[both].to_numpy()) - _score(draws, theirs[both].to_numpy())
     each = ", ".join(f"{100 * gain:+.1f} at {value:g}" for value, gain in zip(both, gains[0], strict=True))
     text = f"Gains in the harmonic mean of GR and LR in percentage points: {each}.".replace("-", "−")
     better = Statement(
@@ -290,8 +290,8 @@ def share_claims(edits: pd.DataFrame, backbone: str, share: float, paper: Paper)
     return [statement.tested((room, room, room), text)]
 
 
-def _score(draws: Draws, columns: Iterable[int]) -> np.ndarray:
-    return harmonic(draws.gr[:, list(columns)], draws.lr[:, list(columns)])
+def _score(draws: Draws, columns: np.ndarray) -> np.ndarray:
+    return harmonic(draws.gr[:, columns], draws.lr[:, columns])
 
 
 def _rate(value: float) -> str:

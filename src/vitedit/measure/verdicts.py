@@ -25,6 +25,7 @@ PAPER_VALUES = Path("config/paper_values.yaml")
 LEAST = 6
 """Fewest independent units that decide: six that all agree differ from chance at 5 % (2 x 2^-6 = 3 %), five do not."""
 UNKNOWN = "unknown"
+_NOTHING = (np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,8 @@ class Statement:
 
     def untested(self, why: str) -> Claim:
         """The claim of a run that cannot decide it, and why."""
-        nothing = (np.nan,) * 3
         return Claim(
-            self.source, self.backbone, self.text, self.statistic, *nothing, "undecided", why, self.paper
+            self.source, self.backbone, self.text, self.statistic, *_NOTHING, "undecided", why, self.paper
         )
 
     def tested(self, numbers: tuple[float, float, float], measured: str, few: str = "") -> Claim:
