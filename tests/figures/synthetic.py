@@ -333,9 +333,14 @@ def tables(
     every = compared | {
         name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]
     }
-    searched = pd.concat([layer_edits(backbone) for backbone in backbones], ignore_index=True)
-    tested = claims(every | {"layer_edits": searched}, read_paper_values(PAPER), 100, 0)
-    return {"claims": tested} | every
+    return {"claims": tested(every)} | every
+
+
+def tested(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The claims on the other tables of a run."""
+    searched = [layer_edits(backbone) for backbone in made["system"]["backbone"]]
+    rows = made | {"layer_edits": pd.concat(searched, ignore_index=True)}
+    return claims(rows, read_paper_values(PAPER), 100, 0)
 
 
 def ablations(edits: pd.DataFrame) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def verdict(low: float, high: float) -> Verdict:
 
 def too_few(count: int, units: str) -> str:
     """Why so few units decide nothing; empty if there are enough."""
-    return f"Undecided: fewer than {LEAST} {units} could agree by chance." if count < LEAST else ""
+    return f"Too little to decide: fewer than {LEAST} {units} may agree by chance." if count < LEAST else ""
 
 
 def signed(numbers: tuple[float, float, float], form: str = "pp") -> str:

@@ -43,7 +43,6 @@ def page(config: Config, *, output: Path) -> None:
         note=config.note,
         cards=_cards(tables["curves"]),
         claims=tables["claims"].to_dict("records"),
-        several=len(config.backbones) > 1,
         figures=_figures(folder / "figures"),
         shown=_shown(tables),
         files=TABLES,
