@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import math
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -182,16 +183,16 @@ def test_light_commands_and_what_the_workflow_imports_leave_torch_alone():
 
 def test_timings_are_summed_by_stage(tmp_path):
     head = "s\th:m:s\tmax_rss\n"
-    for file, seconds in {
-        "tabulate": 2.5,
-        "edit_groups/base/ft/natural": 10.0,
-        "edit_groups/base/ft/sketch": 30.25,
-    }.items():
+    for file, seconds, memory in (
+        ("tabulate", 2.5, "-"),
+        ("edit_groups/base/ft/natural", 10.0, "700.5"),
+        ("edit_groups/base/ft/sketch", 30.25, "NA"),
+    ):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{file}.tsv").write_text(f"{head}{seconds}\t0:00:01\t1.0\n")
+        (tmp_path / f"{file}.tsv").write_text(f"{head}{seconds}\t0:00:01\t{memory}\n")
     first, second = read_timings(tmp_path)
     assert (first.stage, first.jobs, first.seconds, first.longest) == ("edit_groups", 2, 40.25, 30.25)
-    assert second.stage == "tabulate"
+    assert first.memory == 700.5 and second.stage == "tabulate" and math.isnan(second.memory)
     assert as_text([first, second]).splitlines()[-1].split() == ["sum", "3", "42.8"]
 
 

@@ -60,11 +60,19 @@ and predicts where to change: a mask over the hidden units of a few layers. Grad
 other images with the same kind of error (generalization) and changes nothing else (locality). The method is from
 “Learning Where to Edit Vision Transformers” (Yang et al., NeurIPS 2024, arXiv 2411.01948); everything on this page was
 computed by this run.</p>
-<nav><a href="#numbers">Numbers</a><a href="#claims">Claims</a><a href="#figures">Figures</a>
+<nav><a href="#claims">Claims</a><a href="#numbers">Numbers</a><a href="#figures">Figures</a>
 <a href="#tables">Tables</a><a href="#notebooks">Notebooks</a>
 <a href="#times">Times</a><a href="#provenance">Provenance</a></nav>
 </header>
 <main>
+<h2 id="claims">What the paper claims, what was measured</h2>
+<p class="quiet">A verdict needs intervals that exclude “no difference”; everything else is undecided.</p>
+{% if claims %}<p><strong>{{ verdicts }}</strong></p>{% endif %}
+{% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
+<p><span class="verdict">{{ claim.verdict }}</span> · {{ claim.source }}, {{ claim.backbone }}</p>
+<p>{{ claim.statement }}</p><p class="measured">{{ claim.measured }}</p></div>
+{% else %}<p>This run measured nothing that tests a claim.</p>
+{% endfor %}
 <h2 id="numbers">Headline numbers</h2>
 <p class="quiet">Means over all groups with 95 % intervals over groups. Of a method with several settings, the one with the
 highest harmonic mean of generalization and locality over all groups, chosen in the same way for every method and on the very
@@ -76,13 +84,6 @@ backbone that an edit changes.</p>
 <td><b>{{ card.sr[0] }}</b> <span>{{ card.sr[1] }}</span></td><td><b>{{ card.gr[0] }}</b> <span>{{ card.gr[1] }}</span></td>
 <td><b>{{ card.lr[0] }}</b> <span>{{ card.lr[1] }}</span></td><td>{{ card.weights }}</td></tr>
 {% endfor %}</tbody></table></div>
-<h2 id="claims">What the paper claims, what was measured</h2>
-<p class="quiet">A verdict needs intervals that exclude “no difference”; everything else is undecided.</p>
-{% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
-<p><span class="verdict">{{ claim.verdict }}</span> · {{ claim.source }}, {{ claim.backbone }}</p>
-<p>{{ claim.statement }}</p><p class="measured">{{ claim.measured }}</p></div>
-{% else %}<p>This run measured nothing that tests a claim.</p>
-{% endfor %}
 <h2 id="figures">Figures</h2>
 {% for figure in figures %}<figure id="{{ figure.name }}"><h3>{{ figure.title }}</h3>
 <a href="figures/{{ figure.name }}.png">
@@ -109,11 +110,13 @@ backbone that an edit changes.</p>
 {% for notebook in notebooks %}<li><a href="notebooks/{{ notebook }}.html">{{ notebook }}</a>
 (<a href="notebooks/{{ notebook }}.ipynb">ipynb</a>)</li>
 {% endfor %}</ul>
-<h2 id="times">How long it took</h2>
+<h2 id="times">Time and memory</h2>
 {% if timings %}<div class="wide"><table>
-<thead><tr><th>Stage</th><th>Jobs</th><th>Seconds in all</th><th>Longest job, seconds</th></tr></thead><tbody>
+<thead><tr><th>Stage</th><th>Jobs</th><th>Seconds in all</th><th>Longest job, seconds</th>
+<th>Most memory, MiB</th></tr></thead><tbody>
 {% for timing in timings %}<tr><td>{{ timing.stage }}</td><td>{{ timing.jobs }}</td><td>{{ '%.1f' | format(timing.seconds) }}</td>
-<td>{{ '%.1f' | format(timing.longest) }}</td></tr>
+<td>{{ '%.1f' | format(timing.longest) }}</td>
+<td>{{ '%.0f' | format(timing.memory) if timing.memory == timing.memory else 'not measured' }}</td></tr>
 {% endfor %}</tbody></table></div>
 <p class="quiet">{{ '%.1f' | format(minutes) }} minutes of computing in all; jobs may have run side by side.</p>
 {% else %}<p>Times are recorded when Snakemake runs the stages.</p>{% endif %}

@@ -6,7 +6,8 @@ import pandas as pd
 
 from vitedit.figures.style import PROPOSED, group_title, methods, words
 
-_MARKS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
+VERDICTS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
+"""Verdicts of claims with their marks."""
 
 
 def percentages(mean: float, low: float, high: float, unit: str = " %") -> str:
@@ -37,7 +38,7 @@ def claims_markdown(claims: pd.DataFrame, *sources: str) -> str:
     if kept.empty:
         return "This run measured nothing that tests a claim here."
     return "\n".join(
-        f"- {_MARKS[claim['verdict']]} **{claim['verdict']}** ({claim['source']}, {claim['backbone']}). "
+        f"- {VERDICTS[claim['verdict']]} **{claim['verdict']}** ({claim['source']}, {claim['backbone']}). "
         f"*{claim['statement']}* {claim['measured']}"
         for claim in kept.to_dict("records")
     )

@@ -19,7 +19,7 @@ from vitedit.model.edits import Samples
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split, load_vit
 
-BATCH_BYTES = {"cpu": 2**28, "cuda": 2**35}
+BATCH_BYTES = {"cpu": 2**28, "cuda": 2**34}
 """Memory for the copies of the edited matrices in one descent."""
 COPIES = 4  # weights, squared gradients, gradients, results
 

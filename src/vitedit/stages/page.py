@@ -18,7 +18,7 @@ from vitedit.figures import FIGURES, TABLES
 from vitedit.figures.captions import CAPTIONS
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
-from vitedit.figures.words import curves_table, groups_table, harmonic, layers_table, percentages
+from vitedit.figures.words import VERDICTS, curves_table, groups_table, harmonic, layers_table, percentages
 from vitedit.timings import Timing, read_timings
 
 Tables = dict[str, pd.DataFrame]
@@ -34,7 +34,7 @@ def page(config: Config, *, output: Path) -> None:
     """
     folder = output.parent
     tables = {name: load(folder / "tables", name) for name in TABLES if name != "gallery"}
-    timings = _timings(folder / "timings")
+    timings, tested = _timings(folder / "timings"), tables["claims"]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(TEMPLATE).render(
         run=config.run,
@@ -42,7 +42,8 @@ def page(config: Config, *, output: Path) -> None:
         counts=_counts(tables, config.benchmark),
         note=config.note,
         cards=_cards(tables["curves"]),
-        claims=tables["claims"].to_dict("records"),
+        claims=tested.to_dict("records"),
+        verdicts=_verdicts(tested),
         figures=_figures(folder / "figures"),
         shown=_shown(tables),
         files=TABLES,
@@ -74,6 +75,11 @@ def _counts(tables: Tables, benchmark: BenchmarkConfig) -> str:
     ]
     methods = edits["method"].nunique()
     return f"{len(edits):,} edits with {methods} methods, {', '.join(each)} ({subsets}). {ORIGINS[benchmark.rule]}"
+
+
+def _verdicts(tested: pd.DataFrame) -> str:
+    """How many claims got each verdict: "3 reproduced, 1 undecided"."""
+    return ", ".join(f"{(tested['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
 
 
 def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:

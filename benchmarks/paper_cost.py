@@ -1,0 +1,385 @@
+"""What a run costs before it has run: floating-point operations counted from the architecture, GPU hours at a given rate, memory.
+
+Only matrix products are counted, two operations for each multiplication with its addition; decoding of images, norms, optimisers
+and figures are not. What nobody knows before the run (images in error, size of the locality set) is an option and is printed.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from vitedit.config import Config
+from vitedit.config_files import load
+from vitedit.model.sites import Part
+from vitedit.model.vit import build_vit
+from vitedit.stages.backbone import BATCH_BYTES, COPIES
+from vitedit.where.search import runs
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Network:
+    """A ViT whose head reads the CLS token, as far as the products of its forward and backward pass go."""
+
+    tokens: int
+    width: int
+    hidden: int
+    heads: int
+    depth: int
+    patch: int
+    classes: int
+
+    @classmethod
+    def of(cls, vit: VisionTransformer) -> "Network":
+        """Sizes of a model, which may lie on torch's meta device."""
+        block, kernel = vit.blocks[0], vit.patch_embed.proj.weight
+        hidden, heads = block.mlp.fc1.weight.shape[0], block.attn.num_heads
+        tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
+        patch = 2 * vit.patch_embed.num_patches * kernel.numel()
+        return cls(tokens, vit.embed_dim, hidden, heads, len(vit.blocks), patch, vit.num_classes)
+
+    def products(self, part: Part, last: bool = False) -> list[tuple[int, int]]:
+        """Operations of the products of half a block, each with the passes that its backward needs for its input.
+
+        Args:
+            part: The half.
+            last: It is the last FFN of a suffix, which the CLS token alone passes.
+        """
+        n, d = self.tokens, self.width
+        if part == "mlp":
+            return [(2 * (1 if last else n) * d * self.hidden, 1)] * 2
+        return [(6 * n * d * d, 1), (4 * n * n * d, 2), (2 * n * d * d, 1)]
+
+    def suffix(self, block: int, part: Part) -> list[tuple[int, Part, list[tuple[int, int]]]]:
+        """Half blocks from the given one on."""
+        halves: list[tuple[int, Part]] = [(b, p) for b in range(self.depth) for p in ("attn", "mlp")]
+        kept = halves[halves.index((block, part)) :]
+        return [(b, p, self.products(p, last=(b, p) == halves[-1])) for b, p in kept]
+
+    @property
+    def head(self) -> int:
+        """Operations of the head."""
+        return 2 * self.width * self.classes
+
+    @property
+    def whole(self) -> int:
+        """One image through the whole model, every token to the end."""
+        return self.patch + self.depth * self._block + self.head
+
+    @property
+    def _block(self) -> int:
+        return sum(size for part in ("attn", "mlp") for size, _ in self.products(part))
+
+    def prefix(self, block: int, part: Part) -> int:
+        """One image up to where the edited half block begins."""
+        before = sum(size for size, _ in self.products("attn")) if part == "mlp" else 0
+        return self.patch + block * self._block + before
+
+    def forward(self, block: int, part: Part) -> int:
+        """One image from the prefix tokens to the logits."""
+        return self.head + sum(size for *_, half in self.suffix(block, part) for size, _ in half)
+
+    def step(self, blocks: Sequence[int], part: Part, weights: bool = True) -> int:
+        """One image forward and backward from the prefix tokens, with the gradients of the edited matrices (or without).
+
+        The backward pass ends at the first edited matrix, whose input needs no gradient.
+        """
+        total = self.forward(blocks[0], part) + self.head
+        for at, (block, half, products) in enumerate(self.suffix(blocks[0], part)):
+            edited = weights and block in blocks and half == part
+            for place, (size, inputs) in enumerate(products):
+                back = inputs if at or place else 0
+                total += size * (back + (edited and inputs == 1))
+        return total
+
+    def edited(self, blocks: Sequence[int], part: Part) -> int:
+        """Bytes of the edited matrices in single precision."""
+        ffn, attention = 2 * self.width * self.hidden, 4 * self.width**2
+        return 4 * len(blocks) * (ffn if part == "mlp" else attention)
+
+    def kept(self, block: int) -> int:
+        """Bytes of what the backward pass keeps for one image: inputs of the products, attention weights, norms, GELU."""
+        one = self.tokens * (9 * self.width + 2 * self.hidden) + 2 * self.heads * self.tokens**2
+        return 4 * one * (self.depth - block)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a configuration does not say."""
+
+    natural: int
+    """Images of the natural groups that the model gets wrong."""
+    styles: dict[str, int]
+    """Images of each style that the model gets wrong, in the groups that are kept."""
+    near: int
+    """Images of the locality set."""
+    images: dict[str, int]
+    """Images of every set that is run through the model."""
+    updates: int
+    """Updates of an edit."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One backbone of a run: its sizes, what is edited, and how often."""
+
+    config: Config
+    net: Network
+    blocks: list[int]
+    known: Known
+
+    def edits(self, images: int, groups: int) -> int:
+        """Edit samples of a subset."""
+        most = self.config.benchmark.max_edits
+        return images if most is None else min(images, most * groups)
+
+    @property
+    def subsets(self) -> list[tuple[int, int, int]]:
+        """(edits, neighbours of an edit, images of the whole style) of every subset."""
+        settings = self.config.benchmark
+        sizes = [(self.known.natural, settings.groups, 0)]
+        sizes += [
+            (n, min(settings.style_groups, n), settings.style_neighbours or 0)
+            for n in self.known.styles.values()
+        ]
+        return [(self.edits(n, groups), math.ceil(n / groups), style) for n, groups, style in sizes]
+
+    @property
+    def total(self) -> int:
+        """Edits of one setting."""
+        return sum(edits for edits, *_ in self.subsets)
+
+    @property
+    def measured(self) -> int:
+        """Images that the edits of one setting are measured on, summed over edits."""
+        return sum(edits * (group + style + self.known.near) for edits, group, style in self.subsets)
+
+    @property
+    def seen(self) -> int:
+        """Images of benchmark and locality set, whose prefix tokens are computed once a cut."""
+        return self.known.natural + sum(self.known.styles.values()) + self.known.near
+
+
+def _descent(run: Run) -> int:
+    return run.net.prefix(run.blocks[0], "mlp") + run.known.updates * run.net.step(run.blocks, "mlp")
+
+
+def _attributed(run: Run) -> int:
+    """KN's 20 points of the path, each FFN's from its second matrix on, before the descent."""
+    net = run.net
+    points = [net.step([block], "mlp", weights=False) - net.products("mlp")[0][0] for block in run.blocks]
+    return _descent(run) + 20 * sum(points)
+
+
+def _low_rank(run: Run) -> int:
+    every = list(range(run.net.depth))
+    return run.net.prefix(0, "attn") + run.known.updates * run.net.step(every, "attn")
+
+
+def _memory(run: Run) -> int:
+    """T-Patcher looks at its memory at every update."""
+    size = run.config.statistics.max_images or run.known.images[run.config.statistics_images]
+    return run.net.whole + run.known.updates * 6 * size * run.net.width
+
+
+def _predicted(run: Run, times: int, network: int = 0) -> int:
+    """A gradient of the last three FFNs, the network, the edited model; `times` over."""
+    last = [run.net.depth - 3, run.net.depth - 2, run.net.depth - 1]
+    once = run.net.step(last, "mlp") + run.net.forward(last[0], "mlp") + network
+    return run.net.prefix(last[0], "mlp") + times * once
+
+
+def _mend_network(run: Run) -> int:
+    """Two residual layers of half the width of [x; delta], for the tokens of six matrices."""
+    width = run.net.width + run.net.hidden
+    rank = run.config.train_editor.mend.rank or width // 2
+    return 6 * run.net.tokens * 2 * (4 * width * rank)
+
+
+def _searched(run: Run) -> int:
+    """A mask search on the edit sample, then the descent."""
+    settings = run.config.meta_train
+    return _descent(run) + settings.search_steps * (settings.inner_steps + 1) * run.net.step(
+        run.blocks, "mlp"
+    )
+
+
+EDIT: dict[str, Callable[[Run], int]] = {
+    "hypernet": lambda run: run.net.whole + _descent(run),
+    "searched_mask": _searched,
+    "kn": _attributed,
+    "spt": lambda run: _descent(run) + run.net.step(run.blocks, "mlp"),
+    "t_patcher": _memory,
+    "rome": lambda run: run.net.whole,
+    "lora": _low_rank,
+    "ke": lambda run: _predicted(run, 5),
+    "mend": lambda run: _predicted(run, 1, _mend_network(run)),
+}
+"""Method -> operations of one edit; of a method that is not here, those of a descent."""
+CUT: dict[str, Callable[[Run], tuple[int, Part]]] = {
+    "t_patcher": lambda run: (run.net.depth - 1, "mlp"),
+    "rome": lambda run: (run.net.depth - 1, "mlp"),
+    "lora": lambda run: (0, "attn"),
+    "ke": lambda run: (run.net.depth - 3, "mlp"),
+    "mend": lambda run: (run.net.depth - 3, "mlp"),
+}
+"""Method -> where its edited models begin; of a method that is not here, before the run's first site."""
+
+
+def method_cost(run: Run, method: str) -> tuple[int, int]:
+    """Operations of making and of measuring all edits of a method."""
+    cut = CUT.get(method, lambda run: (run.blocks[0], "mlp"))(run)
+    settings = len(run.config.editors[method].settings())
+    made = settings * run.total * EDIT.get(method, _descent)(run)
+    suffix = run.net.forward(*cut)
+    return made, settings * run.measured * suffix + run.seen * (run.net.prefix(*cut) + suffix)
+
+
+def _search_layers(run: Run) -> int:
+    settings, total = run.config.search, 0
+    group = math.ceil(run.known.natural / run.config.benchmark.groups)
+    edits = min(settings.max_edits, run.edits(group, 1))
+    for one in runs(run.net.depth, settings.run_length):
+        start, suffix = (one.first, one.part), run.net.forward(one.first, one.part)
+        step = run.net.step(one.blocks, one.part)
+        total += edits * (run.net.prefix(*start) + run.known.updates * step)
+        total += (group + run.known.near) * (run.net.prefix(*start) + (1 + edits) * suffix)
+    return total
+
+
+def _meta_train(run: Run) -> int:
+    settings, net, start = run.config.meta_train, run.net, (run.blocks[0], "mlp")
+    search = settings.search_steps * (settings.inner_steps + 1) * net.step(run.blocks, "mlp")
+    image = 2 * net.prefix(*start) + net.forward(*start) + net.whole + search
+    tokens, heads = 2 * len(run.blocks) + 1, 2 * len(run.blocks) * 2 * net.width * net.hidden
+    passes = settings.blocks * tokens * 12 * net.width**2 + heads
+    replayed = settings.replay.steps * settings.replay.batch_size if settings.replay else 0
+    regressed = settings.iterations * settings.batch_size * settings.regression_steps + replayed
+    return settings.iterations * settings.batch_size * image + regressed * 4 * passes
+
+
+def _train_editors(run: Run) -> int:
+    """Per edit: five images of its own through the base model, one gradient, the network, the edited model and back."""
+    net, settings, total = run.net, run.config.train_editor, 0
+    last = [net.depth - 3, net.depth - 2, net.depth - 1]
+    base = net.prefix(last[0], "mlp") + net.forward(last[0], "mlp")
+    for one, network in ((settings.ke, 0), (settings.mend, 3 * _mend_network(run))):
+        edited = (2 + one.others) * net.step(last, "mlp")
+        batch = (3 * one.batch_size + one.others) * base
+        batch += one.batch_size * (2 * net.step(last, "mlp") + network + edited)
+        total += one.iterations * batch
+    return total
+
+
+def stages(run: Run) -> dict[str, int]:
+    """Operations of every stage that runs a model; the edits apart in making and measuring."""
+    config, net, images = run.config, run.net, run.known.images
+    benchmark = [config.benchmark.images, *config.benchmark.styles]
+    benchmark += [config.benchmark.images] if config.benchmark.stronger else []
+    made, measured = zip(*(method_cost(run, method) for method in config.editors), strict=True)
+    statistics = images[config.statistics_images]
+    return {
+        "build_benchmark": net.whole * sum(images[name] for name in benchmark),
+        "build_locality": net.whole * sum(images[name] for name in config.locality.sources),
+        "search_layers": _search_layers(run),
+        "meta_train": _meta_train(run),
+        "train_editor": _train_editors(run),
+        "collect_statistics": net.whole * min(statistics, config.statistics.max_images or statistics),
+        "edit_groups: edits": sum(made),
+        "edit_groups: rates": sum(measured),
+        "specificity": net.whole * run.known.natural,
+    }
+
+
+def batch(run: Run) -> int:
+    """Edits of one descent, as `vitedit.stages.backbone` sizes it on a GPU."""
+    return min(run.total, BATCH_BYTES["cuda"] // (COPIES * run.net.edited(run.blocks, "mlp")))
+
+
+def descent_bytes(run: Run, edits: int, copies: float) -> int:
+    """Peak of a descent: the model, and of every edit its matrices' copies and what the backward pass keeps."""
+    net, model = run.net, 4 * run.net.depth * (4 * run.net.width**2 + 2 * run.net.width * run.net.hidden)
+    return round(model + edits * (copies * net.edited(run.blocks, "mlp") + net.kept(run.blocks[0])))
+
+
+def prepare(config: Config, backbone: str, options: argparse.Namespace) -> Run:
+    """A backbone with the assumptions of the command line."""
+    with torch.device("meta"):
+        net = Network.of(build_vit(config.models[backbone]))
+    images = dict(pair.split("=") for pair in options.images)
+    counts = {name: int(images.get(name, section.min_images or 0)) for name, section in config.images.items()}
+    styles = {name: round(options.wrong * counts[name]) for name in config.benchmark.styles}
+    near = min(options.near, config.locality.max_images or options.near)
+    known = Known(options.natural, styles, near, counts, options.updates or config.descent.max_steps)
+    blocks = config.sites.blocks or list(range(net.depth - 5, net.depth - 2))
+    return Run(config, net, blocks, known)
+
+
+def _short(number: float) -> str:
+    """Two significant digits or the whole part, whichever says more."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def table(run: Run, tflops: float) -> str:
+    """The stages as a Markdown table."""
+    lines = ["| stage | PFLOP | hours |", "|---|---|---|"]
+    costs = stages(run)
+    for stage, cost in [*costs.items(), ("sum", sum(costs.values()))]:
+        lines.append(f"| {stage} | {_short(cost / 1e15)} | {_short(cost / tflops / 3.6e15)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints assumptions, a table and the memory of a descent for every backbone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, nargs="+", default=[Path("config/config.yaml"), Path("config/paper.yaml")]
+    )
+    parser.add_argument(
+        "--tflops",
+        type=float,
+        default=8.0,
+        help="10^12 operations a second; 8: 40 %% of an A100's 19.5 in fp32",
+    )
+    parser.add_argument("--updates", type=int, help="of an edit; without it the most that are allowed")
+    parser.add_argument("--natural", type=int, default=500, help="images of the natural groups in error")
+    parser.add_argument(
+        "--wrong", type=float, default=0.5, help="share of a style's images that are in error"
+    )
+    parser.add_argument(
+        "--near", type=int, default=3000, help="images of the locality set, before `locality.max_images`"
+    )
+    parser.add_argument(
+        "--images",
+        nargs="*",
+        default=[],
+        metavar="SET=N",
+        help="images of a set; without it its `min_images`",
+    )
+    parser.add_argument(
+        "--copies", type=float, default=5.0, help="copies of an edit's matrices at the peak of a descent"
+    )
+    options = parser.parse_args()
+    config = load(*options.config)
+    for backbone in config.backbones:
+        run = prepare(config, backbone, options)
+        print(
+            f"\n{backbone} ({config.models[backbone].name}), at {options.tflops:g} TFLOP/s\n\n{table(run, options.tflops)}\n"
+        )
+        settings = sum(len(section.settings()) for section in config.editors.values())
+        print(f"{run.total:,} edits in each of {settings} settings, {run.known.updates} updates an edit.")
+        print(f"Assumed: {run.known}.")
+        peak = descent_bytes(run, batch(run), options.copies) / GIB
+        print(
+            f"A descent of {batch(run)} edits: {peak:.0f} GiB with {options.copies:g} copies of each edit's matrices."
+        )
+
+
+if __name__ == "__main__":
+    main()
