@@ -11,7 +11,10 @@ from PIL import Image, ImageDraw
 from vitedit.figures import TABLES
 from vitedit.measure import tabulate
 from vitedit.measure.ablations import curves, named
+from vitedit.measure.claims import claims
+from vitedit.measure.verdicts import PAPER_VALUES, read_paper_values
 
+PAPER = Path(__file__).parents[2] / PAPER_VALUES
 NAMES = [
     f"{shape} {texture}"
     for shape in ("heart", "star", "ring", "cross", "moon")
@@ -139,8 +142,8 @@ def groups(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.Data
     return pd.DataFrame(rows)
 
 
-def layers(backbone: str = "base") -> pd.DataFrame:
-    """The layer search of a model of twelve blocks."""
+def layer_edits(backbone: str = "base") -> pd.DataFrame:
+    """Rows of the layer search of a model of twelve blocks."""
     rng = np.random.default_rng(3)
     rows = []
     for part, height in (("mlp", 0.75), ("attn", 0.6)):
@@ -149,10 +152,16 @@ def layers(backbone: str = "base") -> pd.DataFrame:
             spread = rng.normal(0, 0.08, (20, 2))
             rows += [
                 {"part": part, "first": first, "last": first + 2, "sr": True, "gr": gr + a, "lr": lr + b}
-                for a, b in spread
+                | {"edit": edit, "backbone": backbone}
+                for edit, (a, b) in enumerate(spread)
             ]
+    return pd.DataFrame(rows)
+
+
+def layers(backbone: str = "base") -> pd.DataFrame:
+    """The layer search, a row a run of layers."""
     choice = {"part": "mlp", "blocks": [7, 8, 9]}
-    searched = pd.DataFrame(rows).assign(subset="natural", group=groups_of({"natural": 1})[0][1])
+    searched = layer_edits(backbone).assign(subset="natural", group=groups_of({"natural": 1})[0][1])
     return tabulate.layers(searched, choice, 200, 0).assign(backbone=backbone)
 
 
@@ -345,10 +354,18 @@ def tables(
         "ablations": curves(ablations(made), 200, 0),
     }
     sums = {"path": ["data/<images>.zip"], "bytes": [2_500_000], "sha256": ["0" * 64], "of": ["content"]}
-    compared["inputs"] = pd.DataFrame(sums)
-    return compared | {
+    every = compared | {
         name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]
     }
+    return {"claims": tested(every), "inputs": pd.DataFrame(sums)} | every
+
+
+def tested(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The claims on the other tables of a run."""
+    searched = [layer_edits(backbone) for backbone in made["system"]["backbone"]]
+    rows = {name: table for name, table in made.items() if name != "inputs"}
+    rows["layer_edits"] = pd.concat(searched, ignore_index=True)
+    return claims(rows, read_paper_values(PAPER), 100, 0)
 
 
 def ablations(edits: pd.DataFrame) -> pd.DataFrame:

@@ -140,6 +140,7 @@ def test_a_run_whose_methods_need_no_hypernetwork(
     for name in ("edits", "curves"):
         made[name] = tables[name][tables[name]["method"].isin(["ft", "kn"])]
     made["differences"] = tabulate.differences(made["edits"], 50, 0)
+    made["claims"] = synthetic.tested(made)
     monkeypatch.setattr(style, "save", save_blank)
     text = written(tmp_path, made)
     assert "Figure 6" not in text.partition('id="figures"')[0] and "Fine-tuning (FT), small" in text

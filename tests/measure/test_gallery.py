@@ -1,6 +1,7 @@
 """Thumbnails and the whole `tabulate` stage on a run of two groups."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from vitedit.errors import ArtifactError, ImageError
 from vitedit.figures import TABLES
 from vitedit.lineage import depends
 from vitedit.measure.gallery import gallery, thumbnail
+from vitedit.measure.verdicts import PAPER_VALUES
 from vitedit.stages.tabulate import class_names, tabulate
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,10 @@ def picture(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (8
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The embedded run's configuration on folders of a few pictures, with one method."""
+    paper = PAPER_VALUES.resolve()
     monkeypatch.chdir(tmp_path)
+    PAPER_VALUES.parent.mkdir()
+    shutil.copy(paper, PAPER_VALUES)
     for at in range(4):
         picture(Path(f"images/natural/{at}.png"), (60 * at, 0, 0))
         for name in ("arrow", "n01440764"):
@@ -143,7 +148,7 @@ def write_run(config: Config) -> None:
     edits = edits.assign(
         subset="natural",
         group=["0_1", "0_1", "1_0"],
-        edit=0,
+        edit=[0, 1, 0],
         file="f",
         label=0,
         predicted=1,

@@ -1,5 +1,6 @@
 """A tiny world on disk: 60 images of 5 classes, a random ViT that errs on many of them, and a configuration."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from tiny import TINY
 
 from vitedit.cli import main
+from vitedit.measure.verdicts import PAPER_VALUES
 
 CONFIG = {
     "run": "tiny_world",
@@ -140,6 +142,8 @@ def write_world(folder: Path, vit) -> None:
                 folder / "world" / f"class{label}" / f"{index:02d}.png"
             )
     save_file(vit.state_dict(), folder / "tiny.safetensors")
+    (folder / PAPER_VALUES).parent.mkdir()
+    shutil.copy(Path(__file__).parents[2] / PAPER_VALUES, folder / PAPER_VALUES)
     World(folder).configure()
 
 

@@ -55,6 +55,7 @@ rule tabulate:
         ablations=per_ablated_backbone(*ablation_edits(CONFIG.ablation_names(trained=False))),
         appendix=APPENDIX_MADE,
         released=ancient(APPENDIX_RELEASED),
+        paper="config/paper_values.yaml",
     output:
         tables=TABLE_FILES,
     log:

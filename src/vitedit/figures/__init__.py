@@ -21,6 +21,7 @@ SUFFIXES = ("png", "pdf", "csv")
 """Of a figure's files: the picture, the same for print, and what it shows as a table."""
 
 TABLES: dict[str, tuple[str, ...]] = {
+    "claims": ("parquet", "csv"),
     "system": ("parquet", "csv"),
     "edits": ("parquet", "csv"),
     "curves": ("parquet", "csv"),

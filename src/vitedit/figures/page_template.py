@@ -80,7 +80,7 @@ computed by this run.</p>
 <p class="quiet">A verdict needs intervals that exclude “no difference”; everything else is undecided.</p>
 {% if claims %}<p><strong>{{ verdicts }}</strong></p>{% endif %}
 {% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
-<p><span class="verdict">{{ claim.verdict }}</span> · {{ claim.source }}{{ ', ' ~ claim.backbone if several }}</p>
+<p><span class="verdict">{{ claim.verdict }}</span> · {{ claim.source }}, {{ claim.backbone }}</p>
 <p>{{ claim.statement }}</p><p class="measured">{{ claim.measured }}</p></div>
 {% else %}<p>This run measured nothing that tests a claim.</p>
 {% endfor %}

@@ -4,25 +4,44 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vitedit.figures.claims import Claim, change, percentages, points
 from vitedit.figures.style import PROPOSED, group_title, methods, words
 
-_MARKS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
+VERDICTS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
+"""Verdicts of claims with their marks."""
 
 
-def claims_markdown(claims: Sequence[Claim], *sources: str) -> str:
+def percentages(mean: float, low: float, high: float, unit: str = " %") -> str:
+    """A rate in [0, 1] with its interval: "41.2 % [35.0, 47.1]"; without one where it is unknown."""
+    if pd.isna(mean):
+        return "not measured"
+    interval = "" if pd.isna(low) or pd.isna(high) else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * mean:.1f}{unit}{interval}"
+
+
+def points(mean: float, low: float, high: float) -> str:
+    """A signed difference of rates in percentage points with its interval: "+4.2 [+1.7, +6.6]"."""
+    if pd.isna(mean):
+        return "not measured"
+    interval = "" if pd.isna(low) or pd.isna(high) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * mean:+.1f}{interval}".replace("-", "−")
+
+
+def harmonic(table: pd.DataFrame, end: str = "") -> pd.Series:
+    """Harmonic mean of the columns `gr` and `lr`, or of their ends `_low` or `_high`; 0 where both are."""
+    gr, lr = table[f"gr{end}"], table[f"lr{end}"]
+    return 2 * gr * lr / (gr + lr).clip(lower=1e-12)
+
+
+def claims_markdown(claims: pd.DataFrame, *sources: str) -> str:
     """Claims as a list: the paper's statement, the verdict, what was measured; of the named figures only, if any are."""
-    kept = [claim for claim in claims if not sources or claim.source in sources]
-    if not kept:
+    kept = claims[claims["source"].isin(sources)] if sources else claims
+    if kept.empty:
         return "This run measured nothing that tests a claim here."
-    several = len({claim.backbone for claim in claims}) > 1
-    lines = []
-    for claim in kept:
-        where = f"{claim.source}, {claim.backbone}" if several else claim.source
-        lines.append(
-            f"- {_MARKS[claim.verdict]} **{claim.verdict}** ({where}). *{claim.statement}* {claim.measured}"
-        )
-    return "\n".join(lines)
+    return "\n".join(
+        f"- {VERDICTS[claim['verdict']]} **{claim['verdict']}** ({claim['source']}, {claim['backbone']}). "
+        f"*{claim['statement']}* {claim['measured']}"
+        for claim in kept.to_dict("records")
+    )
 
 
 def groups_markdown(groups: pd.DataFrame) -> str:
@@ -143,10 +162,12 @@ def training_markdown(training: pd.DataFrame) -> str:
             ("replay", "on stored masks, seen before"),
         ):
             loss = log.loc[log["phase"] == phase, "regression_loss"].to_numpy(float)
-            moved, low, high = change(loss)
-            if pd.notna(moved):
-                text = f"- **{backbone}**, {len(loss)} steps {what}: from the first to the last fifth the regression "
-                lines.append(f"{text}loss changes by {moved:+.4f} [{low:+.4f}, {high:+.4f}].")
+            fifth = len(loss) // 5
+            if fifth:
+                text = f"- **{backbone}**, {len(loss)} steps {what}: the mean regression loss goes from "
+                lines.append(
+                    f"{text}{loss[:fifth].mean():.4f} in the first to {loss[-fifth:].mean():.4f} in the last fifth."
+                )
     return "\n".join(lines)
 
 

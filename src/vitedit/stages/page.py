@@ -3,7 +3,7 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -17,12 +17,11 @@ from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, SUFFIXES, TABLES
 from vitedit.figures.behind import behind
 from vitedit.figures.captions import CAPTIONS
-from vitedit.figures.claims import Claim, Verdict, claims, harmonic, percentages
 from vitedit.figures.edit_gallery import as_json, edit_gallery
 from vitedit.figures.page_script import SCRIPT
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
-from vitedit.figures.words import curves_table, groups_table, layers_table
+from vitedit.figures.words import VERDICTS, curves_table, groups_table, harmonic, layers_table, percentages
 from vitedit.timings import Timing, read_timings
 
 Tables = dict[str, pd.DataFrame]
@@ -38,7 +37,7 @@ def page(config: Config, *, output: Path) -> None:
     """
     folder = output.parent
     tables = {name: load(folder / "tables", name) for name in TABLES if name != "gallery"}
-    timings, tested = _timings(folder / "timings"), claims(tables)
+    timings, tested = _timings(folder / "timings"), tables["claims"]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(TEMPLATE).render(
         run=config.run,
@@ -47,9 +46,8 @@ def page(config: Config, *, output: Path) -> None:
         counts=_counts(tables, config.benchmark),
         note=config.note,
         cards=_cards(tables["curves"]),
-        claims=tested,
+        claims=tested.to_dict("records"),
         verdicts=_verdicts(tested),
-        several=len(config.backbones) > 1,
         gallery=as_json(edit_gallery(edited)) if len(edited := tables["shown_edits"]) else "",
         figures=_figures(folder / "figures", folder / "tables"),
         endings=SUFFIXES,
@@ -86,10 +84,9 @@ def _counts(tables: Tables, benchmark: BenchmarkConfig) -> str:
     return f"{len(edits):,} edits with {methods} methods, {', '.join(each)} ({subsets}). {ORIGINS[benchmark.rule]}"
 
 
-def _verdicts(tested: list[Claim]) -> str:
+def _verdicts(tested: pd.DataFrame) -> str:
     """How many claims got each verdict: "3 reproduced, 1 undecided"."""
-    counts = {verdict: sum(claim.verdict == verdict for claim in tested) for verdict in get_args(Verdict)}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return ", ".join(f"{(tested['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
 
 
 def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:

@@ -16,8 +16,10 @@ from vitedit.figures import TABLES
 from vitedit.lineage import ARTIFACTS, depends, lots
 from vitedit.measure import ablations
 from vitedit.measure import tabulate as tables
+from vitedit.measure.claims import claims
 from vitedit.measure.gallery import gallery
 from vitedit.measure.system import HYPERNET, system
+from vitedit.measure.verdicts import read_paper_values
 from vitedit.stages.ablations import ablation_rows, needs
 
 Tables = dict[str, pd.DataFrame]
@@ -66,8 +68,14 @@ def tabulate(
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
     compared = _edit_tables(config)
     ablated = _ablation_tables(config, compared["edits"], appendix, released)
-    inputs = {"inputs": checksums(needed(config))}
-    for name, table in (joined | compared | ablated | inputs).items():
+    every = joined | compared | ablated
+    tested = claims(
+        every | {"layer_edits": _layer_edits(config)},
+        read_paper_values(),
+        config.search.bootstrap,
+        _seed(config),
+    )
+    for name, table in ({"claims": tested, "inputs": checksums(needed(config))} | every).items():
         save_table(output / f"{name}.parquet", table, meta)
         if "csv" in TABLES[name]:
             with atomic(output / f"{name}.csv") as temporary:
@@ -127,6 +135,17 @@ def _edits(config: Config) -> Iterator[pd.DataFrame]:
         for lot in lots(config, config.editors):
             fresh = depends(config, "edit_groups", backbone=backbone, method=lot)
             yield load_table(config.results / backbone / "edits" / f"{lot}.parquet", fresh)
+
+
+def _layer_edits(config: Config) -> pd.DataFrame:
+    """Rows of the layer search, one an edit and run of layers."""
+    parts = []
+    for backbone in config.backbones:
+        fresh = depends(config, "search_layers", backbone=backbone)
+        parts.append(
+            load_table(config.results / backbone / "layers.parquet", fresh).assign(backbone=backbone)
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def _backbone_tables(

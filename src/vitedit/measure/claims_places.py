@@ -1,0 +1,216 @@
+"""Claims about where to edit: the layer search, the masks, their training, and the share of the weights."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from vitedit.measure.bootstrap import interval, resampled_means, weights
+from vitedit.measure.fronts import escape
+from vitedit.measure.tabulate import PARTS, run_name
+from vitedit.measure.verdicts import Claim, Paper, Statement, signed, too_few
+
+_END = 0.2
+"""Share of the iterations that counts as the beginning and as the end."""
+
+
+def layer_claims(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int, seed: int) -> list[Claim]:
+    """Fig. 2: the chosen FFNs are on the front of all runs of layers, and FFNs keep more than MSAs.
+
+    The search edits one group, as the paper's figure does, so edits are the units, and the verdict is about that group only.
+    """
+    chosen = paper["layer_search"]["chosen"]
+    asked = f"{chosen['part']} {chosen['blocks'][0]}-{chosen['blocks'][-1]}"
+    named = rows.assign(
+        run=[run_name(*run) for run in zip(rows["part"], rows["first"], rows["last"], strict=True)]
+    )
+    rates = {}
+    for rate in ("gr", "lr"):
+        wide = named.pivot(index="edit", columns="run", values=rate)
+        rates[rate] = resampled_means(wide.to_numpy(float), np.zeros(len(wide), int), resamples, seed)
+    columns, edits = list(wide.columns), len(wide)
+    own, few = (
+        np.array([name == asked for name in columns]),
+        too_few(edits, "edits of the one group searched"),
+    )
+    on_front = Statement(
+        "Figure 2",
+        backbone,
+        f"The FFNs of blocks {asked.removeprefix('FFN ')} are on the Pareto front of the layer search.",
+        "Lead by which this run of layers escapes domination by any other",
+        f"chosen: {asked}",
+    )
+    if own.any() and not own.all():
+        numbers = interval(
+            escape(rates["gr"][:, own], rates["lr"][:, own], rates["gr"][:, ~own], rates["lr"][:, ~own])
+        )
+        gr, lr = (100 * rates[rate][0, own].item() for rate in ("gr", "lr"))
+        text = f"{asked} has GR {gr:.1f} % and LR {lr:.1f} %. "
+        text += f"{on_front.statistic}: {signed(numbers)}; {edits} edits of one group."
+        found = [on_front.tested(numbers, text, few)]
+    else:
+        found = [on_front.untested(f"This model's search has no {asked} beside other runs of layers.")]
+    return found + _part_claims(rates["lr"], columns, backbone, edits, few)
+
+
+def _part_claims(
+    lr: Float[np.ndarray, "draws runs"], columns: list[str], backbone: str, edits: int, few: str
+) -> list[Claim]:
+    """Mean locality of all runs of FFNs less that of all runs of MSAs."""
+    ffn, msa = (np.array([name.startswith(part) for name in columns]) for part in PARTS.values())
+    if not ffn.any() or not msa.any():
+        return []
+    statement = Statement(
+        "Figure 2",
+        backbone,
+        "Editing MSAs costs locality: runs of FFNs keep more.",
+        "LR of FFN runs less that of MSA runs, means over runs",
+    )
+    numbers = interval(lr[:, ffn].mean(1) - lr[:, msa].mean(1))
+    means = [100 * lr[0, own].mean() for own in (ffn, msa)]
+    text = f"LR is {means[0]:.1f} % over {ffn.sum()} runs of FFNs and {means[1]:.1f} % over {msa.sum()} of MSAs. "
+    text += f"Difference: {signed(numbers)}; {edits} edits of one group."
+    return [statement.tested(numbers, text, few)]
+
+
+def overlap_claim(pairs: pd.DataFrame, backbone: str, paper: Paper, resamples: int, seed: int) -> Claim:
+    """Fig. 6: mean IoU of pairs within a group less that of pairs across groups.
+
+    Groups are drawn, then edits within them; a pair of an edit with its own copy does not count.
+    """
+    section = paper["mask_overlap"]
+    statement = Statement(
+        "Figure 6",
+        backbone,
+        "Masks of errors of one kind overlap more than masks of different kinds.",
+        "Mean IoU within groups less that between groups",
+        f"{section['claim']}; within {section['iou_within']}, between {section['iou_between']}",
+    )
+    iou, groups = _matrix(pairs)
+    within, between = _within_between(iou, groups, resamples, seed)
+    numbers = interval(within - between)
+    same = (pairs["group_a"] == pairs["group_b"]).sum()
+    text = f"Mean IoU is {within[0]:.3f} within groups ({same} pairs) and {between[0]:.3f} "
+    text += f"between them ({len(pairs) - same} pairs). "
+    count = int(groups.max()) + 1
+    text += f"Difference: {signed(numbers, '+.3f')}; {count} groups, {len(groups)} edits."
+    return statement.tested(numbers, text, too_few(count, "groups"))
+
+
+def _matrix(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """IoU of every two edits, NaN where it is not known, and the number of each edit's group."""
+    ends = [
+        pd.MultiIndex.from_frame(pairs[[f"group_{end}", f"edit_{end}"]], names=["group", "edit"])
+        for end in "ab"
+    ]
+    edits = ends[0].append(ends[1]).unique()
+    iou = np.full((len(edits),) * 2, np.nan)
+    first, second = (edits.get_indexer(end) for end in ends)
+    iou[first, second] = iou[second, first] = pairs["iou"]
+    np.fill_diagonal(iou, np.nan)
+    return iou, edits.get_level_values("group").factorize()[0]
+
+
+def _within_between(
+    iou: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean IoU within and between groups: as measured, then in each resample.
+
+    Within, every group that has a pair counts the same.
+    """
+    same, known = groups[:, None] == groups[None], ~np.isnan(iou)
+    filled, member = np.nan_to_num(iou), np.eye(groups.max() + 1)[groups]
+    within, between = [], []
+    for part in weights(groups, resamples, seed):
+        pairs, total = (((part @ (which * same)) * part) @ member for which in (known, filled))
+        mean = np.divide(total, pairs, out=np.zeros_like(total), where=pairs > 0)
+        drawn = (part @ member) * (pairs > 0)
+        within.append(_ratio((mean * drawn).sum(1), drawn.sum(1)))
+        across = [((part @ (which * ~same)) * part).sum(1) for which in (filled, known)]
+        between.append(_ratio(*across))
+    return np.concatenate(within), np.concatenate(between)
+
+
+def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def training_claims(
+    training: pd.DataFrame, backbone: str, paper: Paper, resamples: int, seed: int
+) -> list[Claim]:
+    """Fig. H: sparsity rises, the outer divergence falls. Iterations are the units: there are no groups in training."""
+    search = training[training["phase"] == "search"]
+    printed = paper["training_curves"]["claim"]
+    rise = Statement(
+        "Figure H",
+        backbone,
+        "While the hypernetwork trains, the masks grow sparser.",
+        "Sparsity of the predicted masks in the last fifth of the iterations less the first",
+        printed,
+    )
+    fall = Statement(
+        "Figure H",
+        backbone,
+        "While the hypernetwork trains, the outer divergence falls.",
+        "Outer divergence in the first fifth of the iterations less the last",
+        printed,
+    )
+    note = " It is measured with masks that are searched for each batch anew, without the hypernetwork (docs/deviations.md)."
+    return [
+        _trend(rise, search["sparsity_predicted"].to_numpy(float), 1, "pp", "", resamples, seed),
+        _trend(fall, search["kl"].to_numpy(float), -1, "+.4f", note, resamples, seed),
+    ]
+
+
+def _trend(
+    statement: Statement, values: np.ndarray, sign: int, form: str, note: str, resamples: int, seed: int
+) -> Claim:
+    kept = values[~np.isnan(values)]
+    size = int(_END * len(kept))
+    if size < 1:
+        return statement.untested(f"{len(kept)} iterations have no first and last fifth.")
+    first, last = (
+        resampled_means(part[:, None], np.zeros(size, int), resamples, own)[:, 0]
+        for part, own in ((kept[:size], seed), (kept[-size:], seed + 1))
+    )
+    numbers = interval(sign * (last - first))
+    text = f"From {first[0]:.4f} in the first to {last[0]:.4f} in the last fifth of {len(kept)} iterations.{note} "
+    text += f"{statement.statistic}: {signed(numbers, form)}."
+    return statement.tested(numbers, text, too_few(size, "iterations at either end"))
+
+
+def ffn_share(blocks: int, width: int, hidden: int, patch: int, tokens: int, ffns: int) -> float:
+    """Share of a plain ViT's weights, head not counted, that the two matrices of some FFNs hold.
+
+    Args:
+        blocks: Transformer blocks.
+        width: Of a token.
+        hidden: Units of an FFN.
+        patch: Side of a patch of three colours, pixels.
+        tokens: Of an image, the CLS token included.
+        ffns: Whose matrices are counted.
+    """
+    attention = 4 * width * width + 4 * width
+    ffn = 2 * width * hidden + hidden + width
+    embedding = 3 * patch * patch * width + width + width + tokens * width
+    total = blocks * (attention + ffn + 4 * width) + embedding + 2 * width
+    return ffns * 2 * width * hidden / total
+
+
+def formula_claim(paper: Paper) -> Claim:
+    """The shares that the paper prints for its ViT-B/16, by the closed formula: exact, so the interval is the value itself."""
+    section = paper["weights"]
+    share, printed = ffn_share(**section["architecture"]), section["share_of_weights_percent"]
+    room = min(
+        10.0 ** -len(f"{percent}".partition(".")[2]) - abs(100 * (1 - sparsity) * share - percent)
+        for sparsity, percent in printed.items()
+    )
+    shares = ", ".join(f"{100 * (1 - sparsity) * share:.3f} %" for sparsity in printed)
+    statement = Statement(
+        "Section 4",
+        section["model"],
+        f"Masks of sparsity {', '.join(map(str, printed))} change {', '.join(map(str, printed.values()))} % of the weights.",
+        "One unit of the last printed digit less the deviation, the least of five, in percentage points",
+        ", ".join(f"{percent} %" for percent in printed.values()),
+    )
+    text = f"By the closed formula from the architecture, without the head: {shares}. No edit is behind it."
+    return statement.tested((room / 100,) * 3, text)
