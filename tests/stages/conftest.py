@@ -102,6 +102,7 @@ class World:
                 "state": Path("state.pt"),
             },
             "edit-groups": {"benchmark": 0, "locality": 0, "choice": 0},
+            "show-edits": {"benchmark": 0, "locality": 0, "choice": 0},
             "tune": {"benchmark": 0, "locality": 0, "choice": 0},
             "specificity": {
                 "benchmark": 0,

@@ -36,5 +36,6 @@ TABLES: dict[str, tuple[str, ...]] = {
     "sites": ("parquet", "csv"),
     "ablations": ("parquet", "csv"),
     "gallery": ("parquet",),
+    "shown_edits": ("parquet",),
 }
 """Table -> its file formats; `vitedit tabulate` writes them all."""

@@ -34,7 +34,7 @@ def page(config: Config, *, output: Path) -> None:
         ArtifactError: A table or figure is missing.
     """
     folder = output.parent
-    tables = {name: load(folder / "tables", name) for name in TABLES if name != "gallery"}
+    tables = {name: load(folder / "tables", name) for name, suffixes in TABLES.items() if "csv" in suffixes}
     timings, tested = _timings(folder / "timings"), claims(tables)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(TEMPLATE).render(
