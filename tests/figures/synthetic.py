@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from vitedit.figures import TABLES
 from vitedit.measure import tabulate
 from vitedit.measure.ablations import curves, named
+from vitedit.measure.gallery import SHOWN_COLUMNS
 
 NAMES = [
     f"{shape} {texture}"
@@ -296,6 +297,25 @@ def gallery(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.Dat
     return pd.DataFrame(rows)
 
 
+def shown_edits(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd.DataFrame:
+    """Images of one edit a group: every second neighbour becomes right, every flipped image wrong."""
+    rows = []
+    for subset, group, label, taken in groups_of({name: min(count, 4) for name, count in subsets.items()}):
+        for at, (method, setting) in enumerate((("hypernet", "sparsity=0.95"), ("ft", ""))):
+            place = {"backbone": backbone, "method": method, "setting": setting}
+            place |= {"subset": subset, "group": group}
+            counts = {"neighbours": 5, "neighbours_right": 3, "locality": 54, "locality_flipped": 3 + at}
+            pictures = [("edit", label, taken, label)]
+            pictures += [("neighbour", label, taken, taken if i % 2 else label) for i in range(5)]
+            pictures += [("flipped", i, i, (i + 1) % 10) for i in range(3 + at)]
+            for i, (role, true, before, after) in enumerate(pictures):
+                names = {"label_name": NAMES[true], "before_name": NAMES[before], "after_name": NAMES[after]}
+                right = {"right_before": before == true, "right_after": after == true}
+                source = {"role": role, "images": "val" if role == "flipped" else subset, "file": f"{i}.jpg"}
+                rows.append(place | source | names | right | counts | {"png": _drawn(true, i)})
+    return pd.DataFrame(rows)[["backbone", *SHOWN_COLUMNS]]
+
+
 def _drawn(kind: int, at: int) -> bytes:
     image = Image.new("RGB", (48, 48), (40 + 20 * kind, 90, 220 - 20 * kind))
     ImageDraw.Draw(image).regular_polygon(
@@ -353,6 +373,7 @@ def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFra
         "specificity": matrix.assign(backbone=backbone),
         "overlap": pd.DataFrame([tabulate.overlap(matrix, 0.95, 200, 0)]).assign(backbone=backbone),
         "gallery": gallery(subsets, backbone),
+        "shown_edits": shown_edits(subsets, backbone),
     }
 
 

@@ -93,7 +93,9 @@ def test_predictions_are_those_of_whole_models(chain, base, manifest, shown):
 
 
 def test_fewer_images_are_the_first_and_the_counts_stay(chain, shown, tmp_path):
-    few = show(chain, tmp_path / "few.parquet", show={"groups": 1, "neighbours": 2, "flipped": 1, "setting": 0})
+    few = show(
+        chain, tmp_path / "few.parquet", show={"groups": 1, "neighbours": 2, "flipped": 1, "setting": 0}
+    )
     ours, every = few[few["method"] == "ft"], shown[shown["method"] == "ft"]
     assert set(ours["group"]) == {every["group"].iloc[0]} and list(few.columns) == COLUMNS
     every = every[every["group"] == ours["group"].iloc[0]]
