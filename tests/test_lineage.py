@@ -80,7 +80,7 @@ def test_methods_that_wait_for_the_same_stages_share_jobs():
     several = CONFIG.model_copy(update={"methods_per_job": 4})
     assert lots(several, CONFIG.editors) == [
         "ft-ft_l1-ft_l2-kn",
-        "lora-random_mask-spt",
+        "lora-random_mask-searched_mask-spt",
         "hypernet",
         "ke-mend",
         "rome-t_patcher",

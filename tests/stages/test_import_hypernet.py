@@ -56,6 +56,7 @@ def imported(shared_world):
     assert shared_world.run("specificity", "--reference") == 0
     output = shared_world.results / "edits" / "hypernet.parquet"
     assert shared_world.edit("hypernet", output, "--reference") == 0
+    assert shared_world.show("--reference") == 0
     return shared_world
 
 

@@ -23,9 +23,8 @@ ALL = {"neighbours": 99, "flipped": 99}
 def show(world, output, **sections):
     """What the stage writes under some changed sections."""
     (output.parent / "show.yaml").write_text(yaml.safe_dump(sections))
-    given = ["--artifact", f"hypernet={world.results / 'hypernet.safetensors'}"]
-    words = ["--config", "config.yaml", str(output.parent / "show.yaml"), "--output", str(output), *given]
-    assert world.run("show-edits", *words) == 0
+    configs = ["config.yaml", str(output.parent / "show.yaml")]
+    assert world.show("--config", *configs, "--output", str(output)) == 0
     return load_table(output)
 
 
