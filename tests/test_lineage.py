@@ -9,7 +9,7 @@ from vitedit.lineage import UPSTREAM, artifacts_of, data_version, depends, lots
 CONFIG = load(Path(__file__).parents[1] / "config" / "config.yaml")
 STAGES = [
     *("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics"),
-    *("tune", "edit_groups", "specificity"),
+    *("tune", "edit_groups", "show_edits", "specificity"),
 ]
 
 
@@ -36,10 +36,15 @@ def affected(config, method="hypernet"):
             {"gap": 0.1},
             [stage for stage in STAGES if stage != "build_benchmark"],
         ),
-        ("search", {"max_edits": 2}, ["search_layers", "meta_train", "tune", "edit_groups", "specificity"]),
-        ("meta_train", {"iterations": 5}, ["meta_train", "tune", "edit_groups", "specificity"]),
+        (
+            "search",
+            {"max_edits": 2},
+            ["search_layers", "meta_train", "tune", "edit_groups", "show_edits", "specificity"],
+        ),
+        ("meta_train", {"iterations": 5}, ["meta_train", "tune", "edit_groups", "show_edits", "specificity"]),
         ("statistics", {"max_images": 7}, ["collect_statistics"]),
         ("specificity", {"sparsity": 0.9}, ["specificity"]),
+        ("show", {"flipped": 3}, ["show_edits"]),
     ],
 )
 def test_a_changed_section_affects_its_stage_and_those_after_it(section, values, stages):
@@ -47,12 +52,17 @@ def test_a_changed_section_affects_its_stage_and_those_after_it(section, values,
 
 
 def test_editing_as_the_published_code_does_affects_what_is_made_with_masks():
-    assert affected(CONFIG.model_copy(update={"reference": True})) == ["tune", "edit_groups", "specificity"]
+    assert affected(CONFIG.model_copy(update={"reference": True})) == [
+        "tune",
+        "edit_groups",
+        "show_edits",
+        "specificity",
+    ]
 
 
 def test_another_hypernetwork_affects_what_a_training_would():
     taken = changed("meta_train", checkpoint=Path("h.pth"))
-    assert affected(taken) == ["meta_train", "tune", "edit_groups", "specificity"]
+    assert affected(taken) == ["meta_train", "tune", "edit_groups", "show_edits", "specificity"]
 
 
 def test_a_method_without_the_hypernetwork_does_not_depend_on_its_training():
@@ -70,7 +80,7 @@ def test_methods_that_wait_for_the_same_stages_share_jobs():
     several = CONFIG.model_copy(update={"methods_per_job": 4})
     assert lots(several, CONFIG.editors) == [
         "ft-ft_l1-ft_l2-kn",
-        "lora-random_mask-spt",
+        "lora-random_mask-searched_mask-spt",
         "hypernet",
         "ke-mend",
         "rome-t_patcher",

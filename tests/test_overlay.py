@@ -38,9 +38,10 @@ def test_an_ablation_changes_what_it_names_and_nothing_else():
     wide = config.under("blocks/wide")
     assert (wide.meta_train.blocks, wide.meta_train.heads) == (5, 3)
     assert wide.editors["hypernet"].parameters == config.editors["hypernet"].parameters | {"sparsity": [0.5]}
-    own = {"meta_train", "editors"}
+    own = {"meta_train", "editors", "show"}
     assert wide.model_dump(exclude=own) == config.model_dump(exclude=own)
-    assert config.under("samples/three") == config.model_copy(update={"samples": 3})
+    unshown = config.show.model_copy(update={"methods": []})
+    assert config.under("samples/three") == config.model_copy(update={"samples": 3, "show": unshown})
 
 
 def test_a_budget_lies_under_all_that_are_trained_and_makes_their_default():

@@ -80,6 +80,7 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
         "search_layers",
         "meta_train",
         "collect_statistics",
+        "show_edits",
         "specificity",
     )
     once = ("tabulate", "page", "all")
@@ -147,6 +148,7 @@ def test_methods_plans_what_the_kept_ones_need(project):
     assert code == 0, text
     jobs = _jobs(text)
     assert not {"meta_train", "specificity", "train_editor"} & jobs.keys()
+    assert jobs["show_edits"] == 2, "with fine-tuning alone"
     assert (jobs["edit_groups"], jobs["tune"], jobs["collect_statistics"]) == (4, 4, 2)
     assert (jobs["tabulate"], jobs["notebook"], jobs["page"]) == (1, len(FIGURES), 1)
 
@@ -228,6 +230,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "train_editor": 4,
         "edit_groups": 12,
         "edit_groups_ablation": 2,
+        "show_edits": 2,
     }
     expected |= {
         "specificity": 2,
@@ -256,10 +259,14 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
     expected = {"edit_groups": 2, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
 
+    (project / "other.yaml").write_text("show: {methods: []}\n")
+    code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
+    expected.pop("edit_groups")
+    assert _jobs(text) == expected | {"total": sum(expected.values())}, text
+
     (project / "other.yaml").write_text("ablations: {samples: {three: {samples: 4}}}\n")
     code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
     expected["edit_groups_ablation"] = 1
-    expected.pop("edit_groups")
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
 
     (project / "data/embedded/checkpoints/base.safetensors").unlink()

@@ -42,6 +42,7 @@ STAGES = {
     "tune": "tries a method's hyper-parameters on held-out groups",
     "tuning": "collects the trials of all methods and writes the best as a configuration",
     "edit-groups": "edits with one method on every group and measures each edit",
+    "show-edits": "edits one image of each group and keeps what single images were taken for before and after",
     "specificity": "compares the hypernetwork's masks within and between groups",
     "ablations": "collects the edits of the ablations that have a training of their own",
     "tabulate": "collects a run's results into tables",

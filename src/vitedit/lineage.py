@@ -33,6 +33,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "tune": ("search_layers",),
     "tuning": (),
     "edit_groups": ("search_layers",),
+    "show_edits": ("search_layers",),
     "specificity": ("meta_train",),
     "ablations": ("edit_groups",),
     "tabulate": (
@@ -41,12 +42,16 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
         "search_layers",
         "meta_train",
         "edit_groups",
+        "show_edits",
         "specificity",
     ),
     "notebook": (),
     "page": (),
 }
 """Stages whose results a stage reads. The artefacts that a method needs are added by `depends`."""
+
+EDITING = ("edit_groups", "show_edits", "tune")
+"""Stages that edit with a lot of methods."""
 
 ARTIFACTS: dict[str, str] = {
     "hypernet": "meta_train",
@@ -84,6 +89,11 @@ def lot_of(config: Config, method: str) -> str:
     return found[0]
 
 
+def shown_lot(config: Config) -> str:
+    """The lot of methods whose edits are shown; empty if the run has none of them."""
+    return "-".join(config.shown_methods)
+
+
 def artifacts_of(config: Config, lot: str) -> list[str]:
     """Names of the artefacts that the methods of a lot need, each once."""
     names = list(
@@ -118,7 +128,7 @@ def _chain(config: Config, stage: str, method: str) -> list[tuple[str, str]]:
     if stage not in UPSTREAM:
         raise UnknownNameError(f"no stage '{stage}'. Stages: {', '.join(UPSTREAM)}.")
     before = [(name, method) for name in UPSTREAM[stage]]
-    if stage in ("edit_groups", "tune") and method:
+    if stage in EDITING and method:
         before += [(ARTIFACTS[name], name) for name in artifacts_of(config, method)]
     chain = [(stage, method)]
     for name, subject in before:
@@ -163,6 +173,8 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
             )
         case "tune" | "edit_groups":
             return _edits(config, stage, method) if method else {}
+        case "show_edits":
+            return _plain(config, "show") | (_edits(config, stage, method) if method else {})
         case "specificity":
             return _plain(config, "specificity", "reference")
         case _:

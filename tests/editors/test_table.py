@@ -58,6 +58,34 @@ def test_a_wrong_section_is_refused_before_any_work(name, section, error, messag
         editors.check(with_editor(name, **section))
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (
+            {"methods": ["ft", "hypernett"]},
+            UnknownNameError,
+            "show.methods: no method 'hypernett'. Methods: hyp",
+        ),
+        (
+            {"setting": 5},
+            ConfigError,
+            "show.setting: 5 given, but sparsity of 'hypernet' has 5 values.* -5 to 4",
+        ),
+        ({"setting": -6}, ConfigError, "show.setting: -6 given"),
+    ],
+)
+def test_edits_to_show_are_checked_before_any_work(values, error, message):
+    with pytest.raises(error, match=message):
+        editors.check(CONFIG.model_copy(update={"show": CONFIG.show.model_copy(update=values)}))
+
+
+def test_a_method_without_a_knob_is_shown_with_its_one_setting():
+    alone = CONFIG.show.model_copy(update={"methods": ["ft", "kn_slots"], "setting": 4})
+    config = CONFIG.model_copy(update={"show": alone})
+    editors.check(config)
+    assert config.shown_methods == ["ft"] and config.shown_setting("ft") == CONFIG.editors["ft"].settings()[0]
+
+
 def test_a_method_is_built_from_its_section_and_the_runs():
     editor = editors.build("random_mask", {"sparsity": 0.5, "learning_rate": 1e-3}, CONFIG, {})
     assert (editor.sparsity, editor.seed, editor.descent) == (0.5, CONFIG.seed, CONFIG.descent)

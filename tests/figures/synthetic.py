@@ -12,6 +12,7 @@ from vitedit.figures import TABLES
 from vitedit.measure import tabulate
 from vitedit.measure.ablations import curves, named
 from vitedit.measure.claims import claims
+from vitedit.measure.gallery import SHOWN_COLUMNS
 from vitedit.measure.verdicts import PAPER_VALUES, read_paper_values
 
 PAPER = Path(__file__).parents[2] / PAPER_VALUES
@@ -325,7 +326,7 @@ def shown_edits(subsets: dict[str, int] = SUBSETS, backbone: str = "base") -> pd
                 right = {"right_before": true == before, "right_after": true == after}
                 file = {"role": role, "images": subset, "file": f"{group}-{at}.jpg", "png": _drawn(true, at)}
                 rows.append(place | counts | seen | right | file)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows)[["backbone", *SHOWN_COLUMNS]]
 
 
 def _drawn(kind: int, at: int) -> bytes:

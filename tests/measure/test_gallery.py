@@ -16,7 +16,7 @@ from vitedit.data.images import open_images, read_classes
 from vitedit.errors import ArtifactError, ImageError
 from vitedit.figures import TABLES
 from vitedit.lineage import depends
-from vitedit.measure.gallery import gallery, thumbnail
+from vitedit.measure.gallery import SHOWN_COLUMNS, gallery, thumbnail
 from vitedit.measure.verdicts import PAPER_VALUES
 from vitedit.stages.tabulate import class_names, tabulate
 
@@ -50,6 +50,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "images": folders,
         "benchmark": {"styles": []},
         "locality": {"sources": ["train"]},
+        "show": {"methods": ["ft"]},
     }
     base = load(ROOT / "config" / "config.yaml").model_dump(mode="json")
     base["images"], base["editors"], base["ablations"] = {}, {"ft": {}}, {}
@@ -80,6 +81,20 @@ NEAR = pd.DataFrame(
         "gap": [0.01, 0.07],
         "held_out": [False, True],
     }
+)
+
+
+SHOWN = pd.DataFrame(
+    {"method": "ft", "setting": "", "subset": "natural", "group": "0_1"}
+    | {
+        "role": ["edit", "neighbour", "flipped"],
+        "images": ["natural", "natural", "train"],
+        "file": ["1.png", "3.png", "n01440764/3.png"],
+        "label": [0, 0, 1],
+        "before": [1, 1, 1],
+        "after": [0, 1, 7],
+    }
+    | {"neighbours": 2, "neighbours_right": 1, "locality": 1, "locality_flipped": 1}
 )
 
 
@@ -169,6 +184,7 @@ def write_run(config: Config) -> None:
         samples=1,
     )
     save_table(folder / "edits" / "ft.parquet", edits, made("edit_groups", "ft"))
+    save_table(folder / "shown_edits.parquet", SHOWN, made("show_edits", "ft"))
 
 
 def with_methods(config: Config, *names: str) -> Config:
@@ -190,7 +206,7 @@ def test_stage_writes_every_table(config: Config, tmp_path: Path) -> None:
         f"{n}.{ending}" for n, ends in TABLES.items() for ending in ends
     }
     tables = {name: load_table(tmp_path / "tables" / f"{name}.parquet") for name in TABLES}
-    assert all("backbone" in table for table in tables.values())
+    assert all("backbone" in table for name, table in tables.items() if name != "inputs")
     assert tables["curves"].query("subset == 'all'")["gr"].tolist() == [0.75, 0.75]
     assert tables["groups"][["label_name", "predicted_name", "images", "edits"]].to_numpy().tolist() == [
         ["arrow", "star fish", 3, 2],
@@ -245,6 +261,9 @@ def test_stage_refuses_another_configuration(config: Config, tmp_path: Path) -> 
     other = config.model_copy(update={"descent": config.descent.model_copy(update={"max_steps": 3})})
     with pytest.raises(ArtifactError, match="descent.max_steps: made with 100, configuration says 3"):
         tabulate(other, output=tmp_path / "tables")
+    fewer = config.model_copy(update={"show": config.show.model_copy(update={"groups": 3})})
+    with pytest.raises(ArtifactError, match=r"shown_edits.*show.groups: made with 16, configuration says 3"):
+        tabulate(fewer, output=tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
@@ -267,6 +286,37 @@ def test_gallery_shows_the_right_pictures(config: Config) -> None:
     assert table.iloc[-1][["role", "label_name"]].tolist() == ["locality", "star fish"]
     with pytest.raises(ImageError, match="gone.png: not in the image set 'natural'"):
         gallery(MANIFEST.assign(file="gone.png"), NEAR, sets, "train", class_names(config))
+
+
+def test_shown_edits_have_names_and_pictures(config: Config, tmp_path: Path) -> None:
+    """Right goes by class, not by name: here two classes share one."""
+    Path("classes.txt").write_text("arrow\nn01440764 arrow\n")
+    write_run(config)
+    tabulate(config, output=tmp_path / "tables")
+    table = load_table(tmp_path / "tables" / "shown_edits.parquet")
+    assert list(table.columns) == ["backbone", *SHOWN_COLUMNS] and set(table["backbone"]) == {"base"}
+    assert table[["label_name", "before_name", "after_name"]].to_numpy().tolist() == [
+        ["arrow", "arrow", "arrow"],
+        ["arrow", "arrow", "arrow"],
+        ["arrow", "arrow", "class 7"],
+    ]
+    assert table[["right_before", "right_after"]].to_numpy().tolist() == [
+        [False, True],
+        [False, False],
+        [True, False],
+    ]
+    assert [red(png) for png in table["png"]] == [60, 180, 0]
+    kept = [name for name in SHOWN.columns if name not in ("label", "before", "after")]
+    pd.testing.assert_frame_equal(table[kept], SHOWN[kept])
+
+
+def test_without_shown_methods_the_table_is_empty(config: Config, tmp_path: Path) -> None:
+    write_run(config)
+    (config.results / "base" / "shown_edits.parquet").unlink()
+    none = config.model_copy(update={"show": config.show.model_copy(update={"methods": []})})
+    tabulate(none, output=tmp_path / "tables")
+    table = load_table(tmp_path / "tables" / "shown_edits.parquet")
+    assert table.empty and list(table.columns) == ["backbone", *SHOWN_COLUMNS]
 
 
 def test_typical_pictures_are_in_no_group(config: Config) -> None:

@@ -104,6 +104,12 @@ class World:
                 "state": Path("state.pt"),
             },
             "edit-groups": {"benchmark": 0, "locality": 0, "choice": 0},
+            "show-edits": {
+                "benchmark": 0,
+                "locality": 0,
+                "choice": 0,
+                "output": self.results / "shown_edits.parquet",
+            },
             "tune": {"benchmark": 0, "locality": 0, "choice": 0},
             "specificity": {
                 "benchmark": 0,
@@ -129,6 +135,11 @@ class World:
             w for name in artifacts for w in ("--artifact", f"{name}={self.results / name}.safetensors")
         ]
         return self.run("edit-groups", "--methods", method, "--output", str(output), *needed, *more)
+
+    def show(self, *more: str) -> int:
+        """Exit code of the edits that are shown; `--output` among the further words names another file."""
+        given = f"hypernet={self.results / 'hypernet.safetensors'}"
+        return self.run("show-edits", "--artifact", given, *more)
 
 
 def write_world(folder: Path, vit) -> None:
@@ -173,4 +184,5 @@ def chain(shared_world):
     for method in CONFIG["editors"]:
         output = shared_world.results / "edits" / f"{method}.parquet"
         assert shared_world.edit(method, output) == 0
+    assert shared_world.show() == 0
     return shared_world

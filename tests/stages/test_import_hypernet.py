@@ -56,6 +56,7 @@ def imported(shared_world):
     assert shared_world.run("specificity", "--reference") == 0
     output = shared_world.results / "edits" / "hypernet.parquet"
     assert shared_world.edit("hypernet", output, "--reference") == 0
+    assert shared_world.show("--reference") == 0
     return shared_world
 
 
@@ -72,7 +73,7 @@ def test_a_state_dict_becomes_a_network_of_ours(imported):
     digest = hashlib.sha256((imported.folder / "h.pth").read_bytes()).hexdigest()
     assert made["imported"] == {"file": "h.pth", "sha256": digest} and made["stage"] == "import_hypernet"
     assert list(made["sizes"]) == [f"blocks.{b}.mlp.fc{i}.weight" for b in (1, 2) for i in (1, 2)]
-    assert made["shape"] == {"width": 24, "blocks": 2, "heads": 6}
+    assert made["shape"] == {"width": 24, "blocks": 2, "heads": 6, "tied": False, "classes": 0}
 
 
 def test_a_run_takes_either_form_over_and_says_where_it_is_from(imported):

@@ -40,7 +40,6 @@ FIGURE_FILES = [
     for suffix in SUFFIXES
 ]
 NOTEBOOK_FILES = [f"{RESULTS}/notebooks/{name}.{suffix}" for name in FIGURES for suffix in ("ipynb", "html")]
-EDITING = ("edit_groups", "tune")
 RENDERED = [
     "train",
     "natural",
@@ -53,6 +52,7 @@ RENDERED = [
 TRAINED_HERE = [name for name, model in CONFIG.models.items() if model.pretrain]
 WORLD_WEIGHTS = [str(CONFIG.checkpoint(name)) for name in TRAINED_HERE]
 NETWORKS = [name for name, stage in lineage.ARTIFACTS.items() if stage == "train_editor"]
+SHOWN = lineage.shown_lot(CONFIG)
 STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 
 APPENDIX = f"{RESULTS}/ablations.parquet"
@@ -110,6 +110,7 @@ def image_sets(settings, stage):
         "train_editor": [pseudo],
         "tune": [*groups, *boundary],
         "edit_groups": [*groups, *boundary],
+        "show_edits": [*groups, *boundary],
         "specificity": groups,
         "tabulate": [*groups, *boundary, pseudo],
     }[stage]
@@ -192,7 +193,8 @@ def depends(stage):
 
     def of(wildcards):
         given = {key: wildcards[key] for key in ("backbone", "model") if key in wildcards.keys()}
-        subject = wildcards.get("network") or (methods_of(wildcards) if stage in EDITING else "")
+        lot = SHOWN if stage == "show_edits" else methods_of(wildcards)
+        subject = wildcards.get("network") or (lot if stage in lineage.EDITING else "")
         return lineage.depends(settings_of(wildcards), stage, method=subject, **given)
 
     return of
@@ -219,13 +221,13 @@ def state_file(wildcards):
     return f"{RESULTS}/state/{name}.pt"
 
 
-def artifact_files(wildcards):
-    """Trained artefacts of some methods; an ablation has its own of what it trains."""
+def artifact_files(wildcards, lot=""):
+    """Trained artefacts of a lot of methods, that of the job if none is named; an ablation has its own of what it trains."""
     own = wildcards.get("ablation") if wildcards.get("ablation") in CONFIG.trained_ablations else None
     folders = {"meta_train": f"ablations/{own}/"} if own else {}
     return [
         f"{RESULTS}/{wildcards.backbone}/{folders.get(lineage.ARTIFACTS[name], '')}{name}.safetensors"
-        for name in lineage.artifacts_of(CONFIG, methods_of(wildcards))
+        for name in lineage.artifacts_of(CONFIG, lot or methods_of(wildcards))
     ]
 
 
@@ -245,14 +247,19 @@ def per_ablated_backbone(*files):
     return expand(f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.ablated_backbones, file=files)
 
 
-def artifact_flags(wildcards):
-    """Trained artefacts of some methods as flags of `vitedit edit-groups` and `vitedit tune`."""
-    return " ".join(f"--artifact {Path(file).stem}={file}" for file in artifact_files(wildcards))
+def artifact_flags(wildcards, lot=""):
+    """The same as flags of the stages that edit."""
+    return " ".join(f"--artifact {Path(file).stem}={file}" for file in artifact_files(wildcards, lot))
 
 
 def per_backbone(*files):
     """Files that every backbone has."""
     return expand(f"{RESULTS}/{{backbone}}/{{file}}", backbone=CONFIG.backbones, file=files)
+
+
+def shown_files():
+    """Predictions of single images for every backbone, if any method is shown."""
+    return per_backbone("shown_edits.parquet") if SHOWN else []
 
 
 def network_logs():

@@ -40,6 +40,42 @@ rule edit_groups:
         " --output {output.rows} &> {log}"
 
 
+rule show_edits:
+    """One edit a group with a few methods: what single images were taken for before and after."""
+    input:
+        given=ancient(given("show_edits")),
+        weights=weights("show_edits"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+        choice="<results>/{backbone}/layers.json",
+        artifacts=lambda wildcards: artifact_files(wildcards, SHOWN),
+    output:
+        rows="<results>/{backbone}/shown_edits.parquet",
+    log:
+        "<logs>/show_edits/{backbone}.log",
+    benchmark:
+        "<benchmarks>/show_edits/{backbone}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        artifacts=lambda wildcards: artifact_flags(wildcards, SHOWN),
+        depends=depends("show_edits"),
+        code=lineage.code("show_edits", *CONFIG.shown_methods),
+        data=data_version("show_edits"),
+    message:
+        "Edits of {wildcards.backbone} to show"
+    shell:
+        "vitedit show-edits --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
+        " --output {output.rows} &> {log}"
+
+
 rule tune:
     """Tries the hyper-parameters of some methods on held-out groups."""
     input:

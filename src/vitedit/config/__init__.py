@@ -24,7 +24,7 @@ from vitedit.config.learning import (
     StatisticsConfig,
     TrainEditorConfig,
 )
-from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
+from vitedit.config.methods import EditorConfig, ShowConfig, SpecificityConfig, TuningConfig
 from vitedit.config.overlay import overlay
 from vitedit.config.run import Config
 from vitedit.config.section import (
@@ -66,6 +66,7 @@ __all__ = [
     "Scalar",
     "SearchConfig",
     "Section",
+    "ShowConfig",
     "SitesConfig",
     "Sparsity",
     "SpecificityConfig",

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vitedit.config.section import Name, Positive, Scalar, Section, Sparsity, Unique, as_number
+from vitedit.config.section import Name, NonNegative, Positive, Scalar, Section, Sparsity, Unique, as_number
 
 
 class EditorConfig(BaseModel):
@@ -84,6 +84,21 @@ class TuningConfig(Section):
 
     trials: Positive = 6
     """Combinations of hyper-parameters that each method tries: the same number for all."""
+
+
+class ShowConfig(Section):
+    """Edits whose images are shown one by one: predictions before and after (`shown_edits`)."""
+
+    methods: Annotated[list[Name], Unique] = ["hypernet", "ft"]
+    """Methods that edit; those that the run leaves out (`methods`) are skipped. An empty list shows none."""
+    setting: int = -1
+    """Which value of a method's knob, counted from 0; -1 is the last. A method without a knob has one setting."""
+    groups: Positive = 16
+    """Most groups a subset, the first ones; each is edited from its first edit sample."""
+    neighbours: NonNegative = 12
+    """Most neighbours of an edit that are shown, in the order of the group."""
+    flipped: NonNegative = 12
+    """Most images shown of the locality set whose prediction an edit changed, in the order of the set."""
 
 
 class SpecificityConfig(Section):

@@ -15,9 +15,9 @@ from vitedit.config.learning import (
     StatisticsConfig,
     TrainEditorConfig,
 )
-from vitedit.config.methods import EditorConfig, SpecificityConfig, TuningConfig
+from vitedit.config.methods import EditorConfig, ShowConfig, SpecificityConfig, TuningConfig
 from vitedit.config.overlay import DEFAULT, TRAINING, Family, Overlay, overlay
-from vitedit.config.section import File, Name, Positive, Section, Unique
+from vitedit.config.section import File, Name, Positive, Scalar, Section, Unique
 from vitedit.errors import UnknownNameError
 
 
@@ -73,6 +73,8 @@ class Config(Section):
     """Methods that one job edits or tunes with; more than one pays where jobs are so short that starting them counts."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
+    show: ShowConfig = ShowConfig()
+    """Edits shown image by image."""
     ablations: dict[Name, Family] = {}
     """Families of variants of the ablated method, each a piece of configuration laid over the run's. A family that changes
     `meta_train` is trained by `snakemake appendix`; the others are part of every run. Null drops a variant or a family."""
@@ -149,7 +151,7 @@ class Config(Section):
     def under(self, ablation: str) -> "Config":
         """The configuration under an ablation, named FAMILY/VARIANT, or under the budget of those that are trained, `default`.
 
-        One that changes the training trains, also where the run takes a finished hypernetwork over.
+        One that changes the training trains, also where the run takes a finished hypernetwork over. It shows no edits.
 
         Raises:
             UnknownNameError: No such ablation.
@@ -159,7 +161,7 @@ class Config(Section):
         if ablation not in known:
             raise UnknownNameError(f"no ablation '{ablation}'. Ablations: {', '.join(known) or 'none'}.")
         piece = known[ablation]
-        values = self.model_dump(mode="json")
+        values = overlay(self.model_dump(mode="json"), {"show": {"methods": []}})
         if TRAINING in piece:
             values = overlay(values, {TRAINING: {"checkpoint": None}})
         return Config.model_validate(overlay(values, piece))
@@ -193,6 +195,16 @@ class Config(Section):
     def tuned_methods(self) -> list[str]:
         """Methods that have trials."""
         return [method for method, section in self.editors.items() if section.tune]
+
+    @property
+    def shown_methods(self) -> list[str]:
+        """Methods of the run whose edits are shown."""
+        return [method for method in self.show.methods if method in self.editors]
+
+    def shown_setting(self, method: str) -> dict[str, Scalar]:
+        """The setting of a method whose edits are shown."""
+        section = self.editors[method]
+        return section.settings()[self.show.setting if section.knob else 0]
 
     @property
     def artifacts(self) -> set[str]:

@@ -4,6 +4,7 @@ import io
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Index of every file."""
+        return {file: at for at, file in enumerate(self.files)}
 
     def picture(self, index: int) -> Image.Image:
         """One image, upright and RGB, in its own size.

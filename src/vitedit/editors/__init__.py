@@ -67,6 +67,23 @@ def check(config: Config) -> None:
             )
         for setting in section.tried():
             _check_setting(method, cls, setting)
+    _check_shown(config)
+
+
+def _check_shown(config: Config) -> None:
+    """Checks that the methods whose edits are shown exist, and that their knobs have the value that is named."""
+    for method in config.show.methods:
+        if method not in EDITORS:
+            raise UnknownNameError(f"show.methods: no method '{method}'. Methods: {', '.join(EDITORS)}.")
+    at = config.show.setting
+    for method in config.shown_methods:
+        section = config.editors[method]
+        count = len(section.settings())
+        if section.knob and not -count <= at < count:
+            raise ConfigError(
+                f"show.setting: {at} given, but {section.knob} of '{method}' has {count} values: name one from "
+                f"{-count} to {count - 1}."
+            )
 
 
 def _check_setting(method: str, cls: type[Editor], setting: Mapping[str, Scalar]) -> None:

@@ -20,6 +20,23 @@ LOCALITY = 8
 
 COLUMNS = ["subset", "group", "role", "images", "file", "label_name", "predicted_name", "png"]
 
+SHOWN_COLUMNS = [
+    *(
+        "method",
+        "setting",
+        "subset",
+        "group",
+        "role",
+        "images",
+        "file",
+        "label_name",
+        "before_name",
+        "after_name",
+    ),
+    *("right_before", "right_after", "neighbours", "neighbours_right", "locality", "locality_flipped", "png"),
+]
+"""Columns of `shown_edits` behind the backbone (docs/glossary.md)."""
+
 Row = dict[str, Any]
 Names = Callable[[int], str]
 
@@ -51,6 +68,22 @@ def gallery(
         for row in _rows(locality.iloc[:LOCALITY], "locality", sets, name_of)
     )
     return pd.DataFrame([*_group_rows(benchmark, sets, typical, name_of), *near], columns=COLUMNS)
+
+
+def shown_edits(rows: pd.DataFrame, sets: Mapping[str, ImageSet], name_of: Names) -> pd.DataFrame:
+    """What the stage `show_edits` wrote, with names of classes, whether they are right, and thumbnails: `SHOWN_COLUMNS`.
+
+    Names of classes need not be unique, so right is what has the label's index.
+    """
+    sources = rows[["images", "file"]].drop_duplicates().itertuples(index=False, name=None)
+    drawn = {(images, file): thumbnail(_picture(sets[images], file)) for images, file in sources}
+    made = rows.assign(
+        right_before=rows["before"] == rows["label"],
+        right_after=rows["after"] == rows["label"],
+        png=[drawn[key] for key in zip(rows["images"], rows["file"], strict=True)],
+        **{f"{kind}_name": [name_of(int(at)) for at in rows[kind]] for kind in ("label", "before", "after")},
+    )
+    return made[SHOWN_COLUMNS]
 
 
 def _group_rows(
@@ -110,8 +143,8 @@ def _picture(images: ImageSet, file: str) -> Image.Image:
         ImageError: The set does not hold the file any more.
     """
     try:
-        return images.picture(images.files.index(file))
-    except ValueError:
+        return images.picture(images.places[file])
+    except KeyError:
         raise ImageError(
             f"{file}: not in the image set '{images.name}', though the benchmark was built from it. Rerun build_benchmark."
         ) from None

@@ -3,17 +3,15 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from vitedit.artifacts import provenance, save_table
-from vitedit.config import Config, Scalar
+from vitedit.config import Config
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.rows import edit_rows
+from vitedit.stages.rows import edit_rows, setting_columns
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def _rows(
     settings = config.editors[method].settings()
     tables = edit_rows(base, method, settings, manifest, near, artifacts, config.samples)
     named = [
-        table.assign(**_names(config, method, setting))
+        table.assign(**setting_columns(config, method, setting))
         for table, setting in zip(tables, settings, strict=True)
     ]
     table = pd.concat(named, ignore_index=True)
@@ -75,10 +73,3 @@ def _rows(
     log.info("%s: %d edits, success %.3f, generalization %.3f, locality %.3f", method, len(table), *rates)
     run = {"run": config.run, "backbone": base.name, "seed": config.seed}
     return table.assign(method=method, samples=config.samples, **run)
-
-
-def _names(config: Config, method: str, setting: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Columns that name a setting: its knob and value."""
-    knob = config.editors[method].knob
-    value = setting[knob] if knob else np.nan
-    return {"setting": f"{knob}={value}" if knob else "", "knob": knob, "value": float(value)}

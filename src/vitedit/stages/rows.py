@@ -1,17 +1,17 @@
 """One row an edit: methods run and measured on the groups of a manifest."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int64, Shaped
 
-from vitedit.config import Scalar
+from vitedit.config import Config, Scalar
 from vitedit.data.benchmark import spaced
 from vitedit.editors import build, editor_class
 from vitedit.editors.base import Editor
@@ -98,6 +98,18 @@ class Ground:
         return pd.concat(tables, ignore_index=True)
 
 
+class Batch(NamedTuple):
+    """Edits that were made together."""
+
+    setting: int
+    """Place of their setting among those that were asked for."""
+    ground: Ground
+    rows: pd.DataFrame
+    """Their edit samples, rows of the manifest."""
+    edits: Edits
+    seconds: float
+
+
 def edit_rows(
     base: Backbone,
     method: str,
@@ -107,7 +119,28 @@ def edit_rows(
     artifacts: Mapping[str, Path],
     samples: int = 1,
 ) -> list[pd.DataFrame]:
-    """Edits every edit sample of a manifest with every setting of a method; one table a setting, one row an edit.
+    """The edits of `edit_batches`, measured: one table a setting, one row an edit.
+
+    Raises:
+        ArtifactError: As `edit_batches`.
+    """
+    tables: list[list[pd.DataFrame]] = [[] for _ in settings]
+    for batch in edit_batches(base, method, settings, manifest, locality, artifacts, samples):
+        rates = batch.ground.measure(batch.edits, batch.rows)
+        tables[batch.setting].append(rates.assign(seconds=batch.seconds / len(batch.rows)))
+    return [pd.concat(parts, ignore_index=True) for parts in tables]
+
+
+def edit_batches(
+    base: Backbone,
+    method: str,
+    settings: Sequence[Mapping[str, Scalar]],
+    manifest: pd.DataFrame,
+    locality: pd.DataFrame,
+    artifacts: Mapping[str, Path],
+    samples: int = 1,
+) -> Iterator[Batch]:
+    """Edits every edit sample of a manifest with every setting of a method, batch by batch, setting by setting.
 
     With several `samples` an edit is made from the edit sample and those that follow it in its group. Groups that would
     have no neighbour left give no row.
@@ -115,7 +148,7 @@ def edit_rows(
     Raises:
         ArtifactError: A trained artefact of the method is not given, or is missing, damaged or stale; no group is large enough.
     """
-    manifest = _large_enough(manifest, samples)
+    manifest = large_enough(manifest, samples)
     trained = load_trained(base, editor_class(method), artifacts)
     editors = [build(method, setting, base.config, trained) for setting in settings]
     edited, grounds = manifest[manifest["is_edit"]], dict[tuple[Site, ...], Ground]()
@@ -124,18 +157,23 @@ def edit_rows(
         for at, editor in enumerate(editors)
         for batch in base.batches(edited, editor.cut(base.split))
     ]
-    tables: list[list[pd.DataFrame]] = [[] for _ in editors]
     for at, batch in track(work, f"{method} batches of edits", len(work)):
         cut = editors[at].cut(base.split)
         if cut.sites not in grounds:
             grounds[cut.sites] = Ground.of(base, cut, manifest, locality, samples)
         made_from = base.samples(_made_from(manifest, batch, samples), samples)
         edits, seconds = _edit(editors[at], base, made_from)
-        tables[at].append(grounds[cut.sites].measure(edits, batch).assign(seconds=seconds / len(batch)))
-    return [pd.concat(parts, ignore_index=True) for parts in tables]
+        yield Batch(at, grounds[cut.sites], batch, edits, seconds)
 
 
-def _large_enough(manifest: pd.DataFrame, samples: int) -> pd.DataFrame:
+def setting_columns(config: Config, method: str, setting: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Columns that name a setting: its knob and value."""
+    knob = config.editors[method].knob
+    value = setting[knob] if knob else np.nan
+    return {"setting": f"{knob}={value}" if knob else "", "knob": knob, "value": float(value)}
+
+
+def large_enough(manifest: pd.DataFrame, samples: int) -> pd.DataFrame:
     """Rows of groups that have a neighbour beside the samples of an edit.
 
     Raises:

@@ -11,13 +11,13 @@ from vitedit.artifacts import atomic, load_json, load_table, provenance, save_ta
 from vitedit.config import Config
 from vitedit.data.catalogue import needed
 from vitedit.data.checksums import checksums
-from vitedit.data.images import open_images, read_classes
+from vitedit.data.images import ImageSet, open_images, read_classes
 from vitedit.figures import TABLES
-from vitedit.lineage import ARTIFACTS, depends, lots
+from vitedit.lineage import ARTIFACTS, depends, lots, shown_lot
 from vitedit.measure import ablations
 from vitedit.measure import tabulate as tables
 from vitedit.measure.claims import claims
-from vitedit.measure.gallery import gallery
+from vitedit.measure.gallery import SHOWN_COLUMNS, gallery, shown_edits
 from vitedit.measure.system import HYPERNET, system
 from vitedit.measure.verdicts import read_paper_values
 from vitedit.stages.ablations import ablation_rows, needs
@@ -166,13 +166,15 @@ def _backbone_tables(
     choice: Mapping[str, Any] = load_json(
         folder / "layers.json", depends(config, "search_layers", backbone=backbone)
     )
+    sets = _image_sets(config, benchmark, locality)
     search = tables.searched(read("search_layers", "layers.parquet"), benchmark, config.search.subset)
     made = {
         "system": pd.DataFrame([system(config, backbone, choice)]),
         "groups": tables.add_truth(tables.groups(benchmark, names), benchmark, truth),
         "layers": tables.layers(search, choice, resamples, seed),
         "editor_training": _editor_training(config, backbone),
-        "gallery": _gallery(config, benchmark, locality, names),
+        "gallery": gallery(benchmark, locality, sets, config.meta_train.pseudo.images, names),
+        "shown_edits": _shown_edits(config, backbone, sets, names),
     } | _mask_tables(config, read)
     return {
         name: table.assign(backbone=backbone)[["backbone", *table.columns]] for name, table in made.items()
@@ -207,14 +209,22 @@ def _editor_training(config: Config, backbone: str) -> pd.DataFrame:
     return pd.concat(logs[1:] or logs, ignore_index=True)
 
 
-def _gallery(
-    config: Config, benchmark: pd.DataFrame, locality: pd.DataFrame, names: Callable[[int], str]
-) -> pd.DataFrame:
-    typical = config.meta_train.pseudo.images
-    keys = dict.fromkeys([*benchmark["images"], *locality["images"], typical])
+def _image_sets(config: Config, *manifests: pd.DataFrame) -> dict[str, ImageSet]:
+    """Sets of the images that are shown: those of the manifests, and the one that says what is typical."""
+    named = [name for manifest in manifests for name in manifest["images"]]
     classes = read_classes(config.classes)
-    sets = {key: open_images(key, config.images[key], classes) for key in keys}
-    return gallery(benchmark, locality, sets, typical, names)
+    keys = dict.fromkeys([*named, config.meta_train.pseudo.images])
+    return {key: open_images(key, config.images[key], classes) for key in keys}
+
+
+def _shown_edits(
+    config: Config, backbone: str, sets: Mapping[str, ImageSet], names: Callable[[int], str]
+) -> pd.DataFrame:
+    """Single images before and after edits; no rows where no method is shown."""
+    if not (lot := shown_lot(config)):
+        return pd.DataFrame(columns=SHOWN_COLUMNS)
+    fresh = depends(config, "show_edits", backbone=backbone, method=lot)
+    return shown_edits(load_table(config.results / backbone / "shown_edits.parquet", fresh), sets, names)
 
 
 def _truth(path: Path | None) -> dict[str, int] | None:
