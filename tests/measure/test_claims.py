@@ -265,9 +265,11 @@ def test_printed_shares() -> None:
 
 def test_measured_shares() -> None:
     rows = edits(*curve("hypernet"))
-    (claim,) = share_claims(rows, "b", 0.2, PAPER)
+    (claim,) = share_claims(rows, "b", 0.2, 2000, PAPER)
     assert claim.verdict == "reproduced" and "10.00 % at 0.5" in claim.measured
-    assert share_claims(rows, "b", 0.25, PAPER)[0].verdict == "not reproduced"
+    assert share_claims(rows, "b", 0.25, 2000, PAPER)[0].verdict == "not reproduced"
+    few = edits(*curve("hypernet")).assign(value=0.95, fraction=0.2 * 57 / 1152)  # 57.6 units are 57
+    assert share_claims(few, "b", 0.2, 1152, PAPER)[0].verdict == "reproduced"
 
 
 def test_methods_beyond_the_paper_take_no_part() -> None:

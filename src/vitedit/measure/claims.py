@@ -1,6 +1,7 @@
 """Every checkable statement of the paper, tested on the rows of a run: the table `claims`."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -26,14 +27,14 @@ def claims(tables: Mapping[str, pd.DataFrame], paper: Paper, resamples: int, see
     for row in tables["system"].to_dict("records"):
         backbone = str(row["backbone"])
         own = {name: part[part["backbone"] == backbone] for name, part in tables.items()}
-        found += _of_backbone(own, backbone, row["share"], paper, resamples, seed)
+        found += _of_backbone(own, backbone, row, paper, resamples, seed)
     return table(sorted(found, key=lambda claim: claim.source.replace("Section", "A")))
 
 
 def _of_backbone(
     tables: Mapping[str, pd.DataFrame],
     backbone: str,
-    share: float,
+    system: Mapping[Hashable, Any],
     paper: Paper,
     resamples: int,
     seed: int,
@@ -43,7 +44,7 @@ def _of_backbone(
     found = layer_claims(tables["layer_edits"], backbone, paper, resamples, seed)
     found += edit_claims(edits, backbone, paper, resamples, seed)
     found += [sample_claim(tables["ablation_edits"], backbone, paper, resamples, seed)]
-    found += share_claims(edits, backbone, share, paper)
+    found += share_claims(edits, backbone, system["share"], system["units"], paper)
     if len(tables["masks"]):
         found += [overlap_claim(tables["masks"], backbone, paper, resamples, seed)]
     if len(tables["training"]):

@@ -10,6 +10,7 @@ from vitedit.measure.ablations import in_common
 from vitedit.measure.bootstrap import resampled_means
 from vitedit.measure.fronts import area, escape, harmonic
 from vitedit.measure.verdicts import Claim, Paper, Statement
+from vitedit.where.masks import kept_units
 
 SUCCESS, NEARLY_ALL = 0.95, 0.9
 """Success rate from which a method counts as successful, and share of the methods that are nearly all; the paper gives none."""
@@ -267,12 +268,13 @@ def sample_claim(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int
     return statement.resampled(scores @ away / (away @ away), text, draws.groups, draws.edits)
 
 
-def share_claims(edits: pd.DataFrame, backbone: str, share: float, paper: Paper) -> list[Claim]:
-    """Masked edits change the weights that their sparsity leaves of the sites' share."""
+def share_claims(edits: pd.DataFrame, backbone: str, share: float, units: int, paper: Paper) -> list[Claim]:
+    """Masked edits change the weights that their sparsity leaves of the sites' share: whole hidden units, of `units` in all."""
     masked = edits[edits["method"] == paper["main_results"]["proposed"]].dropna(subset=["value"])
     if masked.empty:
         return []
-    off = (masked["fraction"] / ((1 - masked["value"]) * share) - 1).abs()
+    kept = masked["value"].map(lambda sparsity: kept_units(sparsity, units) / units)
+    off = (masked["fraction"] / (kept * share) - 1).abs()
     statement = Statement(
         "Section 4",
         backbone,
@@ -284,9 +286,7 @@ def share_claims(edits: pd.DataFrame, backbone: str, share: float, paper: Paper)
         f"{100 * part.mean():.2f} % at {value:g}" for value, part in masked.groupby("value")["fraction"]
     )
     text = f"All edited matrices hold {100 * share:.2f} % of the weights; measured: {shares}. "
-    text += (
-        f"Largest deviation {100 * off.max():.2f} % of the expected share; {len(masked)} edits, each exact."
-    )
+    text += f"Largest deviation {100 * off.max():.2f} % of the share of the whole hidden units that a mask selects; {len(masked)} edits, each exact."
     return [statement.tested((room, room, room), text)]
 
 
