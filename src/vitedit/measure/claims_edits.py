@@ -286,7 +286,8 @@ def share_claims(edits: pd.DataFrame, backbone: str, share: float, units: int, p
         f"{100 * part.mean():.2f} % at {value:g}" for value, part in masked.groupby("value")["fraction"]
     )
     text = f"All edited matrices hold {100 * share:.2f} % of the weights; measured: {shares}. "
-    text += f"Largest deviation {100 * off.max():.2f} % of the share of the whole hidden units that a mask selects; {len(masked)} edits, each exact."
+    text += f"Largest deviation {100 * off.max():.2f} % of the share of the whole hidden units that a mask selects; "
+    text += f"{len(masked)} edits, each exact."
     return [statement.tested((room, room, room), text)]
 
 
