@@ -85,7 +85,7 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     )
     once = ("tabulate", "page", "all")
     expected = dict.fromkeys(twice, 2) | dict.fromkeys(once, 1)
-    expected |= {"train_editor": 2 * 2, "edit_groups": 2 * 12, "notebook": len(FIGURES)}
+    expected |= {"train_editor": 2 * 2, "edit_groups": 2 * 13, "notebook": len(FIGURES)}
     expected["edit_groups_ablation"] = 2  # two and three samples, on one backbone
     assert {rule: count for rule, count in jobs.items() if rule != "total"} == expected
 
