@@ -163,7 +163,7 @@ def test_a_mask_search_that_becomes_nan(world, capsys):
     world.configure(
         meta_train={"pseudo": {"images": "world", "patches": [1, 2]}, "inner_learning_rate": 1e30}
     )
-    assert "lower meta_train.inner_learning_rate" in refused(world, capsys, "meta-train")
+    assert "lower inner_learning_rate (now 1e+30) of meta_train" in refused(world, capsys, "meta-train")
 
 
 def test_a_stale_hypernetwork(world, capsys):

@@ -70,7 +70,8 @@ def search_masks(
         logits = logits - settings.search_learning_rate * gradient / (square.sqrt() + 1e-8)
     if not (logits.isfinite().all() and kl.isfinite().all()):
         raise NumericalError(
-            f"mask search: KL became {kl.tolist()}; lower inner_learning_rate (now {settings.inner_learning_rate})."
+            f"mask search: KL became {kl.tolist()}; lower inner_learning_rate (now {settings.inner_learning_rate}) of "
+            "meta_train, or of the method that searches."
         )
     return logits[:, own], kl.mean().item()
 
