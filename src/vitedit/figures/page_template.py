@@ -69,7 +69,7 @@ TEMPLATE = """<!DOCTYPE html>
 and predicts where to change: a mask over the hidden units of a few layers. Gradient descent says how. A good edit also corrects
 other images with the same kind of error (generalization) and changes nothing else (locality). The method is from
 “Learning Where to Edit Vision Transformers” (Yang et al., NeurIPS 2024, arXiv 2411.01948); everything on this page was
-computed by this run.</p>
+computed by this run, but for ablations that say “released”.</p>
 <nav><a href="#claims">Claims</a><a href="#numbers">Numbers</a>
 {% if gallery %}<a href="#gallery">Edits</a>{% endif %}<a href="#figures">Figures</a>
 <a href="#tables">Tables</a><a href="#notebooks">Notebooks</a>
@@ -81,7 +81,7 @@ computed by this run.</p>
 {% if claims %}<p><strong>{{ verdicts }}</strong></p>{% endif %}
 {% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
 <p><span class="verdict">{{ claim.verdict }}</span> · {{ claim.source }}, {{ claim.backbone }}</p>
-<p>{{ claim.statement }}</p><p class="measured">{{ claim.measured }}</p></div>
+<p>{{ claim.statement }}</p><p class="measured">{{ claim.measured }} <b>Paper:</b> {{ claim.paper }}</p></div>
 {% else %}<p>This run measured nothing that tests a claim.</p>
 {% endfor %}
 <h2 id="numbers">Headline numbers</h2>
