@@ -14,7 +14,7 @@ CONFIG = load(ROOT / "config/config.yaml")
 TABLE = pd.read_csv(ROOT / "docs/tuning.csv")
 
 
-@pytest.mark.parametrize("method", CONFIG.editors)
+@pytest.mark.parametrize("method", CONFIG.tuned_methods)
 def test_the_configured_values_are_the_best_trials(method):
     section, rows = CONFIG.editors[method], TABLE[TABLE["method"] == method]
     trials = rows[rows["origin"] == "trial"]
@@ -36,3 +36,12 @@ def test_documents_that_are_linked_exist():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+@pytest.mark.parametrize("over", [[], ["photos.yaml"], ["paper.yaml"]])
+def test_the_ceiling_has_the_step_sizes_of_the_proposed_method(over):
+    folder = ROOT / "config"
+    config = load(folder / "config.yaml", *(folder / name for name in over))
+    ceiling, proposed = (config.editors[name].settings()[0] for name in ("searched_mask", "hypernet"))
+    assert ceiling["learning_rate"] == proposed["learning_rate"]
+    assert ceiling["inner_learning_rate"] == config.meta_train.inner_learning_rate
