@@ -43,6 +43,7 @@ th button { all: unset; cursor: pointer; font: inherit; } th button:focus-visibl
 th[aria-sort="ascending"] button::after { content: " \2191"; } th[aria-sort="descending"] button::after { content: " \2193"; }
 #choose { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; } #choose label { max-width: 100%; }
 select { font: inherit; max-width: 100%; color: inherit; background: var(--card); border: 1px solid var(--line); }
+#shown h3 { margin-top: 1.25rem; }
 .strip { display: flex; flex-wrap: wrap; gap: .75rem; }
 .strip figure { width: 8.5rem; margin: 0; border: 2px solid var(--good); border-radius: .5rem; padding: .3rem; }
 .strip figure.bad { border-color: var(--bad); }
