@@ -15,8 +15,8 @@ from vitedit.figures.style import (
     STYLED,
     VERMILION,
     Look,
-    errors,
     grid,
+    intervals,
     legend_below,
     notice,
     panel_title,
@@ -42,6 +42,7 @@ _LOOKS = [
     (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"), (VERMILION, "v", "--"), (SKY, "p", "-."), (BLACK, "X", ":"),
 ]  # fmt: skip
 _DEFAULT = "default"
+_FAINT = 0.25  # strength of intervals
 
 
 @STYLED
@@ -138,7 +139,7 @@ def _trade_off(axis: Axes, rows: pd.DataFrame) -> None:
     looks = _looks(rows)
     for name, look in looks.items():
         points = rows[rows["variant"] == name].dropna(subset=["gr", "lr"]).sort_values("value")
-        _intervals(axis, points, look)
+        intervals(axis, points, look, _FAINT)
         look.plot(axis, percent(points["lr"]), percent(points["gr"]))
     axis.set_xlabel("Locality rate LR (%)")
     axis.set_ylabel(_RATES["gr"])
@@ -146,16 +147,3 @@ def _trade_off(axis: Axes, rows: pd.DataFrame) -> None:
     percent_axis(axis.yaxis)
     axis.margins(0.08)
     axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, fontsize=8.5)
-
-
-def _intervals(axis: Axes, points: pd.DataFrame, look: Look) -> None:
-    axis.errorbar(
-        percent(points["lr"]),
-        percent(points["gr"]),
-        xerr=errors(points, "lr"),
-        yerr=errors(points, "gr"),
-        fmt="none",
-        ecolor=(look.colour, 0.25),
-        elinewidth=0.8,
-        zorder=2,
-    )

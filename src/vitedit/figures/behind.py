@@ -9,7 +9,7 @@ from vitedit.figures.ablations import SAMPLES, appendix, family
 from vitedit.figures.examples import examples_table
 from vitedit.figures.layers import searched_images
 from vitedit.figures.sheets import NATURAL, halves, style_pictures
-from vitedit.figures.style import PROPOSED, REFERENCES, load, words
+from vitedit.figures.style import PROPOSED, REFERENCES, load, methods, words
 
 Read = Callable[[str], pd.DataFrame]
 """Reads a table of the run by its name."""
@@ -119,6 +119,19 @@ def _iterations(log: pd.DataFrame, by: list[str]) -> str:
     return _sentences(parts)
 
 
+def _editor_training(log: pd.DataFrame) -> str:
+    """Iterations, and in how many of them a constrained training kept its constraint."""
+    parts = [_iterations(log, ["network"])]
+    bounded = log.dropna(subset=["kl", "margin"])
+    for (backbone, network), rows in bounded.groupby(["backbone", "network"], sort=False):
+        name = methods([network])[network].words
+        met = int((rows["kl"] <= rows["margin"]).sum())
+        parts.append(
+            f"{name} of {backbone} kept within the allowed divergence in {met:,} of {len(rows):,} iterations."
+        )
+    return " ".join(parts)
+
+
 def _masks(read: Read) -> str:
     masks = read("masks")
     parts = []
@@ -184,7 +197,7 @@ _COUNTED: dict[str, Callable[[Read], str]] = {
     "figC_style": lambda read: _pictures(style_pictures(read("gallery"), 0), read("groups")),
     "figD_style": lambda read: _pictures(style_pictures(read("gallery"), 1), read("groups")),
     "figH_training": lambda read: _iterations(read("training"), ["phase"]),
-    "figI_editor_training": lambda read: _iterations(read("editor_training"), ["network"]),
+    "figI_editor_training": lambda read: _editor_training(read("editor_training")),
     "fig4_curves": lambda read: _edits(read, _main),
     "figF_curves": lambda read: _edits(read, _others),
     "fig4b_success": _edits,

@@ -12,8 +12,8 @@ from vitedit.figures.style import (
     PROPOSED,
     STYLED,
     Look,
-    errors,
     grid,
+    intervals,
     legend_below,
     methods,
     notice,
@@ -72,7 +72,9 @@ def other_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 def _trade_offs(curves: pd.DataFrame, shown: list[str], otherwise: str) -> Figure:
     """A panel a backbone and subset; a line a method, a point a setting."""
-    subsets, backbones = dict.fromkeys(curves["subset"]), list(dict.fromkeys(curves["backbone"]))
+    subsets, backbones = list(dict.fromkeys(curves["subset"])), list(dict.fromkeys(curves["backbone"]))
+    if len(subsets) == 2:  # the only subset is all groups
+        subsets.remove("all")
     panels = [(backbone, subset) for backbone in shown for subset in subsets]
     if not panels:
         return notice(otherwise)
@@ -99,13 +101,13 @@ def _panel(axis: Axes, table: pd.DataFrame, look: dict[str, Look]) -> None:
         points = table[table["method"] == method].sort_values("value")
         _line(axis, points, look[method], method == PROPOSED)
         if method in plain:
-            _intervals(axis, points, look[method], _PLAIN)
+            intervals(axis, points, look[method], _PLAIN)
     axis.margins(0.07)
     axis.autoscale_view()
     axis.set_autoscale_on(False)
     for method in shown:
         if method not in plain:
-            _intervals(axis, table[table["method"] == method], look[method], _FAINT)
+            intervals(axis, table[table["method"] == method], look[method], _FAINT)
     axis.set_xlabel("Locality rate LR (%)")
     axis.set_ylabel("Generalization rate GR (%)")
     percent_axis(axis.xaxis)
@@ -124,19 +126,6 @@ def _line(axis: Axes, points: pd.DataFrame, look: Look, halo: bool) -> None:
     if halo:
         axis.plot(x, y, color="white", lw=look.width + 2.2, zorder=look.layer)
     look.plot(axis, x, y)
-
-
-def _intervals(axis: Axes, points: pd.DataFrame, look: Look, strength: float) -> None:
-    axis.errorbar(
-        percent(points["lr"]),
-        percent(points["gr"]),
-        xerr=errors(points, "lr"),
-        yerr=errors(points, "gr"),
-        fmt="none",
-        ecolor=(look.colour, strength),
-        elinewidth=0.9 if strength > _FAINT else 0.7,
-        zorder=2,
-    )
 
 
 def _better(axis: Axes) -> None:

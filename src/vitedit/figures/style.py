@@ -211,6 +211,20 @@ def percent_axis(axis: matplotlib.axis.Axis) -> None:
     axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
 
 
+def intervals(axis: Axes, points: pd.DataFrame, look: Look, strength: float) -> None:
+    """Bars of both rates around points of the GR-LR plane, behind the points."""
+    axis.errorbar(
+        percent(points["lr"]),
+        percent(points["gr"]),
+        xerr=errors(points, "lr"),
+        yerr=errors(points, "gr"),
+        fmt="none",
+        ecolor=(look.colour, strength),
+        elinewidth=0.5 + 1.2 * strength,
+        zorder=2,
+    )
+
+
 def errors(table: pd.DataFrame, name: str) -> np.ndarray:
     """Distances (2, n) from a rate to the ends of its interval in per cent; zero where there is none."""
     middle = percent(table[name])

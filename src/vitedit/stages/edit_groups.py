@@ -11,7 +11,7 @@ from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.rows import edit_rows, setting_columns
+from vitedit.stages.rows import edit_batches, edit_rows, setting_columns
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _rows(
     """Rows of one method."""
     config = base.config
     settings = config.editors[method].settings()
-    tables = edit_rows(base, method, settings, manifest, near, artifacts, config.samples)
+    tables = edit_rows(edit_batches(base, method, settings, manifest, near, artifacts, config.samples))
     named = [
         table.assign(**setting_columns(config, method, setting))
         for table, setting in zip(tables, settings, strict=True)

@@ -1,7 +1,8 @@
 """One row an edit: methods run and measured on the groups of a manifest."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,25 +111,13 @@ class Batch(NamedTuple):
     seconds: float
 
 
-def edit_rows(
-    base: Backbone,
-    method: str,
-    settings: Sequence[Mapping[str, Scalar]],
-    manifest: pd.DataFrame,
-    locality: pd.DataFrame,
-    artifacts: Mapping[str, Path],
-    samples: int = 1,
-) -> list[pd.DataFrame]:
-    """The edits of `edit_batches`, measured: one table a setting, one row an edit.
-
-    Raises:
-        ArtifactError: As `edit_batches`.
-    """
-    tables: list[list[pd.DataFrame]] = [[] for _ in settings]
-    for batch in edit_batches(base, method, settings, manifest, locality, artifacts, samples):
+def edit_rows(batches: Iterable[Batch]) -> list[pd.DataFrame]:
+    """Edits that `edit_batches` made, measured: one table a setting, one row an edit."""
+    tables = defaultdict[int, list[pd.DataFrame]](list)
+    for batch in batches:
         rates = batch.ground.measure(batch.edits, batch.rows)
         tables[batch.setting].append(rates.assign(seconds=batch.seconds / len(batch.rows)))
-    return [pd.concat(parts, ignore_index=True) for parts in tables]
+    return [pd.concat(tables[setting], ignore_index=True) for setting in sorted(tables)]
 
 
 def edit_batches(

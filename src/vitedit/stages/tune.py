@@ -12,7 +12,7 @@ from vitedit.config import Config
 from vitedit.data.benchmark import HELD_OUT
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.rows import GROUP, edit_rows
+from vitedit.stages.rows import GROUP, edit_batches, edit_rows
 from vitedit.where.search import harmonic_mean
 
 
@@ -51,7 +51,8 @@ def _trials(
     tried = [("trial", list(section.tune), setting) for setting in section.trials()]
     if section.original:
         tried.append(("original", list(section.original), section.middle() | section.original))
-    tables = edit_rows(base, method, [setting for *_, setting in tried], manifest, near, artifacts)
+    settings = [setting for *_, setting in tried]
+    tables = edit_rows(edit_batches(base, method, settings, manifest, near, artifacts))
     rows = [
         {"backbone": base.name, "method": method, "origin": origin}
         | _means(table, {key: setting[key] for key in keys})
