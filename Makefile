@@ -31,7 +31,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); uv venv --quiet --python $(PYTHON) $(VENV); } || \
 		{ echo "$(PYTHON) cannot make a virtual environment (Debian, Ubuntu: install python3-venv)." >&2; exit 1; }
 	@if command -v uv >/dev/null || { [ -x $(BIN)/pip ] && $(BIN)/pip install --quiet uv 2>/dev/null; }; then \
-		tool="uv pip"; where=(--python $(BIN)/python); \
+		tool="uv pip"; where=(--compile-bytecode --python $(BIN)/python); \
 	else \
 		tool="$(BIN)/python -m pip"; where=(); \
 	fi; \

@@ -32,6 +32,7 @@ wildcard_constraints:
     network=one_of(NETWORKS),
     model=one_of(CONFIG.models),
     notebook=one_of(FIGURES),
+    shard=one_of(SHARDS),
     ablation=one_of([*CONFIG.ablation_names(trained=False), *CONFIG.trained_ablations]),
 
 
@@ -42,6 +43,18 @@ include: "workflow/rules/edit.smk"
 include: "workflow/rules/ablate.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/figures.smk"
+
+
+# the whole of a lot's edits in one job, or in shards that are joined
+if CONFIG.shards > 1:
+
+    ruleorder: join_edits > edit_groups
+    ruleorder: join_edits_ablation > edit_groups_ablation
+
+else:
+
+    ruleorder: edit_groups > join_edits
+    ruleorder: edit_groups_ablation > join_edits_ablation
 
 
 localrules:

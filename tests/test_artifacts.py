@@ -9,18 +9,15 @@ import torch
 from vitedit.artifacts import (
     atomic,
     load_json,
-    load_state,
     load_table,
-    load_tensors,
     numpy_rng,
     provenance,
     save_json,
-    save_state,
     save_table,
-    save_tensors,
     seed_of,
 )
 from vitedit.errors import ArtifactError
+from vitedit.tensors import load_state, load_tensors, save_state, save_tensors
 
 TABLE = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
 TENSORS = {"w": torch.arange(6.0).reshape(2, 3)}
@@ -91,7 +88,8 @@ LIMITED = """
 import resource, signal, sys
 import pandas as pd, torch
 from pathlib import Path
-from vitedit.artifacts import save_json, save_state, save_table, save_tensors
+from vitedit.artifacts import save_json, save_table
+from vitedit.tensors import save_state, save_tensors
 from vitedit.errors import ArtifactError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

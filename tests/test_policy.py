@@ -11,8 +11,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = {
     "errors": 0, "config": 1, "config_files": 3, "artifacts": 2, "gpu": 2, "lineage": 2, "progress": 2, "timings": 2,
-    "training": 3, "model": 3, "data": 4, "where": 5, "learned": 5,
-    "editors": 6, "measure": 6, "embedded": 6, "figures": 6, "stages": 7, "cli": 8,
+    "tensors": 3, "training": 4, "model": 4, "data": 5, "where": 6, "learned": 6,
+    "editors": 7, "measure": 7, "embedded": 7, "figures": 7, "stages": 8, "cli": 9,
 }  # fmt: skip
 """A package imports only what lies below it, or its own modules."""
 

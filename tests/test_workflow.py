@@ -85,15 +85,17 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     )
     once = ("tabulate", "page", "all")
     expected = dict.fromkeys(twice, 2) | dict.fromkeys(once, 1)
-    expected |= {"train_editor": 2 * 2, "edit_groups": 2 * 13, "notebook": len(FIGURES)}
-    expected["edit_groups_ablation"] = 2  # two and three samples, on one backbone
+    expected |= {"train_editor": 2 * 2, "join_edits": 2 * 13, "notebook": len(FIGURES)}
+    expected["join_edits_ablation"] = 2  # two and three samples, on one backbone
+    expected |= {"edit_shard": 2 * 13 * config.shards, "edit_shard_ablation": 2 * config.shards}
     assert {rule: count for rule, count in jobs.items() if rule != "total"} == expected
 
     code, text = _snakemake(project, *plan, "--", "appendix")
-    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups")
+    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "join_edits")
     expected = dict.fromkeys([*before, "ablations", "appendix"], 1)
     trained = len(config.trained_ablations)
-    expected |= {"meta_train_ablation": trained, "edit_groups_ablation": trained}
+    expected |= {"meta_train_ablation": trained, "join_edits_ablation": trained}
+    expected |= {"edit_shard": config.shards, "edit_shard_ablation": trained * config.shards}
     assert trained >= 8 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
 

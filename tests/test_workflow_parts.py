@@ -29,11 +29,15 @@ def package(tmp_path, monkeypatch):
         path = copy / module
         assert old in path.read_text(), f"{old!r} not in {module}"
         path.write_text(path.read_text().replace(old, new, 1))
-        lineage._tree.cache_clear()
+        forget()
 
-    lineage._tree.cache_clear()
+    def forget():
+        lineage.code.cache_clear()
+        lineage._read.cache_clear()
+
+    forget()
     yield replace
-    lineage._tree.cache_clear()
+    forget()
 
 
 def test_code_counts_but_comments_and_docstrings_do_not(package):

@@ -1,16 +1,16 @@
-"""Files that stages leave behind, each whole or absent, each with its provenance: tensors (safetensors), tables (parquet), JSON.
+"""Files that stages leave behind, each whole or absent, each with its provenance: tables (parquet), JSON; tensors in tensors.py.
 
 Every write goes to a temporary name in the same folder and is renamed, so that a killed job or a full disk never leaves
-half a file under the final name.
+half a file under the final name. Nothing here imports torch: stages without a model start in a second.
 """
 
 import hashlib
 import json
 import logging
 import os
-import pickle
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -21,10 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors import SafetensorError
 
 from vitedit.errors import ArtifactError
 
@@ -65,12 +62,20 @@ def provenance(stage: str, depends: Mapping[str, Any]) -> dict[str, Any]:
         "depends": dict(depends),
         "vitedit": __version__,
         "commit": _commit(),
-        "torch": torch.__version__,
+        **_computed_by(),
         "timm": _version("timm"),
         "snakemake": _version("snakemake"),
         "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
+
+
+def _computed_by() -> dict[str, str]:
+    """Torch's build and the kind of the device. What has not imported torch has computed nothing on a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {"torch": _version("torch"), "device": "cpu"}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"torch": str(torch.__version__), "device": device}
 
 
 def _version(package: str) -> str:
@@ -98,28 +103,6 @@ def _commit() -> str:
         return "unknown"
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Writes tensors and their provenance as one safetensors file."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        save_file(contiguous, temporary, metadata={KEY: json.dumps(dict(meta))})
-
-
-def load_tensors(
-    path: Path, depends: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads tensors and provenance; with `depends`, refuses a file made under another configuration.
-
-    Raises:
-        ArtifactError: Missing, damaged or stale.
-    """
-    with _readable(path), safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping: it has no iterator
-        meta = json.loads((file.metadata() or {}).get(KEY, "{}"))
-    _check_fresh(path, meta, depends)
-    return tensors, meta
-
-
 def save_table(path: Path, table: pd.DataFrame, meta: Mapping[str, Any]) -> None:
     """Writes a table and its provenance as parquet."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
@@ -136,9 +119,9 @@ def load_table(path: Path, depends: Mapping[str, Any] | None = None) -> pd.DataF
     Raises:
         ArtifactError: Missing, damaged or stale.
     """
-    with _readable(path):
+    with readable(path):
         arrow = pq.read_table(path)
-    _check_fresh(path, json.loads((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), depends)
+    check_fresh(path, json.loads((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), depends)
     return arrow.to_pandas()
 
 
@@ -154,17 +137,21 @@ def load_json(path: Path, depends: Mapping[str, Any] | None = None) -> dict[str,
     Raises:
         ArtifactError: Missing, damaged or stale.
     """
-    with _readable(path):
+    with readable(path):
         values = json.loads(Path(path).read_text())
         if not isinstance(values, dict):
             raise OSError("no JSON object")
-    _check_fresh(path, values.get("provenance", {}), depends)
+    check_fresh(path, values.get("provenance", {}), depends)
     return values
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turns every way a file can fail to load into one message with the remedy."""
+def readable(path: Path) -> Iterator[None]:
+    """Turns every way a file can fail to load into one message with the remedy.
+
+    Raises:
+        ArtifactError: Missing or damaged.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -177,7 +164,12 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_fresh(path: Path, meta: Mapping[str, Any], depends: Mapping[str, Any] | None) -> None:
+def check_fresh(path: Path, meta: Mapping[str, Any], depends: Mapping[str, Any] | None) -> None:
+    """Refuses a file whose provenance names another configuration; without `depends` every file will do.
+
+    Raises:
+        ArtifactError: With up to four differences.
+    """
     if depends is None or meta.get("depends") == json.loads(json.dumps(depends)):
         return
     made = meta.get("depends", {})
@@ -204,33 +196,3 @@ def seed_of(*parts: object) -> int:
 def numpy_rng(*parts: object) -> np.random.Generator:
     """A numpy generator that depends on nothing but `parts`."""
     return np.random.default_rng(seed_of(*parts))
-
-
-def torch_rng(*parts: object) -> torch.Generator:
-    """A CPU torch generator that depends on nothing but `parts`."""
-    return torch.Generator().manual_seed(seed_of(*parts))
-
-
-def save_state(path: Path, state: Mapping[str, Any], depends: Mapping[str, Any]) -> None:
-    """Keeps what an interrupted stage needs to go on: tensors, numbers, strings, lists and mappings of them."""
-    with atomic(path) as temporary:
-        try:
-            torch.save({"depends": json.dumps(depends), "state": dict(state)}, temporary)
-        except RuntimeError as error:  # what torch makes of a full disk
-            raise OSError(str(error).splitlines()[0]) from error
-
-
-def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The state of an interrupted stage; None without one, and None (with a warning) if it is another configuration's."""
-    if not Path(path).exists():
-        return None
-    with _readable(path):
-        try:
-            kept = torch.load(path, weights_only=True, map_location="cpu")
-            depends_on, state = kept["depends"], kept["state"]
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise OSError(error) from None
-    if depends_on != json.dumps(depends):
-        log.warning("%s: belongs to another configuration; starting anew.", path)
-        return None
-    return state

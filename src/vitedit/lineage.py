@@ -33,6 +33,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "tune": ("search_layers",),
     "tuning": (),
     "edit_groups": ("search_layers",),
+    "join_edits": (),
     "show_edits": ("search_layers",),
     "specificity": ("meta_train",),
     "ablations": ("edit_groups",),
@@ -216,6 +217,7 @@ def _models(config: Config, names: list[str], pretrain: bool = False) -> dict[st
     }
 
 
+@cache
 def code(stage: str, *editors: str) -> str:
     """Hash of the code that a stage runs: its module and every module of ours that this imports, directly or not.
 
@@ -227,9 +229,8 @@ def code(stage: str, *editors: str) -> str:
     while queue:
         module = queue.pop()
         if module not in found and (path := _path(module)):
-            tree = _tree(path)
-            found[module] = ast.dump(tree)
-            queue += _imports(tree)
+            found[module], imported = _read(path)
+            queue += imported
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:16]
 
 
@@ -247,6 +248,12 @@ def _path(module: str) -> Path | None:
 
 
 @cache
+def _read(path: Path) -> tuple[str, list[str]]:
+    """A module's code as a hash, and what it imports."""
+    tree = _tree(path)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), [*_imports(tree)]
+
+
 def _tree(path: Path) -> ast.Module:
     """Syntax tree without docstrings and without the table of methods."""
     tree = ast.parse(path.read_text())

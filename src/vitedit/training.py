@@ -6,8 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from vitedit.artifacts import load_state, save_state
 from vitedit.progress import track
+from vitedit.tensors import load_state, save_state
 
 
 @runtime_checkable

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig
 from vitedit.editors.lora import LoRA
+from vitedit.tensors import torch_rng
 
 QKV = [f"blocks.{block}.attn.qkv.weight" for block in range(4)]
 FEW = DescentConfig(max_steps=3, stop_loss=1e-9)

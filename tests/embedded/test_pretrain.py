@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from vitedit.artifacts import load_tensors
 from vitedit.config import ModelConfig
 from vitedit.embedded import evaluate
 from vitedit.embedded import pretrain as pretrain_module
@@ -16,6 +15,7 @@ from vitedit.embedded.evaluate import evaluate_world
 from vitedit.embedded.pretrain import initial_model, normalise, pretrain
 from vitedit.embedded.world import Pictures
 from vitedit.errors import ArtifactError, ConfigError, NumericalError
+from vitedit.tensors import load_tensors
 
 CPU = torch.device("cpu")
 

@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from vitedit.artifacts import load_table, load_tensors
+from vitedit.artifacts import load_table
 from vitedit.cli import main
 from vitedit.config_files import load
 from vitedit.errors import ArtifactError
 from vitedit.stages.tabulate import tabulate
+from vitedit.tensors import load_tensors
 
 ABLATIONS = {
     "ablations": {

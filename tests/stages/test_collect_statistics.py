@@ -1,12 +1,13 @@
 import pytest
 import torch
 
-from vitedit.artifacts import load_table, load_tensors
+from vitedit.artifacts import load_table
 from vitedit.cli import main
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data.images import open_images
 from vitedit.learned.statistics import Covariance, Memory
 from vitedit.model.last_block import LastBlock
+from vitedit.tensors import load_tensors
 
 FILES = {name: f"{name}.safetensors" for name in ("memory", "covariance")} | {
     name: f"{name}.parquet" for name in ("benchmark", "locality")

@@ -9,12 +9,13 @@ import torch
 import yaml
 from published_net import published_edit, published_mask, random_state
 
-from vitedit.artifacts import load_table, load_tensors
+from vitedit.artifacts import load_table
 from vitedit.cli import main
 from vitedit.config_files import load
 from vitedit.data.images import read_files
 from vitedit.figures.training import IMPORTED, figH_training
 from vitedit.stages.meta_train import LOG
+from vitedit.tensors import load_tensors
 from vitedit.where.hypernet import Hypernet
 from vitedit.where.metatrain import MetaTraining
 

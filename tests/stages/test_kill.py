@@ -8,7 +8,8 @@ import time
 
 import torch
 
-from vitedit.artifacts import load_table, load_tensors
+from vitedit.artifacts import load_table
+from vitedit.tensors import load_tensors
 
 
 def test_kill_9_and_again(world, tmp_path):

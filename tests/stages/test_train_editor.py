@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from vitedit.artifacts import load_table, load_tensors
+from vitedit.artifacts import load_table
 from vitedit.cli import main
 from vitedit.learned.conditioner import KeNetwork
 from vitedit.learned.mend import MendNetwork
 from vitedit.stages.train_editor import NETWORKS
+from vitedit.tensors import load_tensors
 
 SMALL = {"iterations": 3, "batch_size": 2, "others": 2, "checkpoint_every": 1}
 LOADERS = {"ke": KeNetwork.load, "mend": MendNetwork.load}

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, MaskSearchConfig
 from vitedit.editors.searched_mask import CERTAIN, SearchedMask
 from vitedit.errors import ConfigError
@@ -12,6 +11,7 @@ from vitedit.model.edits import Samples
 from vitedit.model.objectives import kl_divergence
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
+from vitedit.tensors import torch_rng
 from vitedit.where.mask_search import random_logits, search_masks
 from vitedit.where.masks import binarise, edit_under, owners
 

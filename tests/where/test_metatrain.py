@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from vitedit.artifacts import save_state
 from vitedit.config import MetaTrainConfig, PseudoConfig, ReplayConfig
 from vitedit.errors import NumericalError
 from vitedit.model.objectives import kl_divergence
+from vitedit.tensors import save_state
 from vitedit.where.hypernet import Hypernet
 from vitedit.where.mask_search import random_logits, search_masks
 from vitedit.where.masks import join, units

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from vitedit.errors import ConfigError
-from vitedit.where.search import Run, choose, pareto_front, runs
+from vitedit.where.pareto import pareto_front
+from vitedit.where.search import Run, choose, runs
 
 
 def test_every_run_of_three_of_twelve_blocks():

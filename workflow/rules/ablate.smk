@@ -10,7 +10,7 @@ use rule meta_train as meta_train_ablation with:
     benchmark:
         "<benchmarks>/meta_train_ablation/{backbone}/{ablation}.tsv"
     params:
-        state=state_file,
+        state=state_file("meta_train", ".pt"),
         ablation=ablation_flag,
     message:
         "Meta-training {wildcards.backbone} under {wildcards.ablation}"
@@ -29,6 +29,34 @@ use rule edit_groups as edit_groups_ablation with:
         "Editing {wildcards.backbone} under {wildcards.ablation}"
 
 
+use rule edit_shard as edit_shard_ablation with:
+    output:
+        rows="<results>/{backbone}/ablations/{ablation}/edits/{shard}.parquet",
+    log:
+        "<logs>/edit_groups_ablation/{backbone}/{ablation}/{shard}.log",
+    benchmark:
+        "<benchmarks>/edit_groups_ablation/{backbone}/{ablation}/{shard}.tsv"
+    params:
+        ablation=ablation_flag,
+    message:
+        "Editing {wildcards.backbone} under {wildcards.ablation}, part {wildcards.shard}"
+
+
+use rule join_edits as join_edits_ablation with:
+    input:
+        shards=expand("<results>/{{backbone}}/ablations/{{ablation}}/edits/{shard}.parquet", shard=SHARDS),
+    output:
+        rows="<results>/{backbone}/ablations/{ablation}/edits.parquet",
+    log:
+        "<logs>/join_edits_ablation/{backbone}/{ablation}.log",
+    benchmark:
+        "<benchmarks>/join_edits_ablation/{backbone}/{ablation}.tsv"
+    params:
+        ablation=ablation_flag,
+    message:
+        "Edits of {wildcards.backbone} under {wildcards.ablation}"
+
+
 rule ablations:
     """Edits of all ablations that have a training of their own, as one table."""
     input:
@@ -44,8 +72,8 @@ rule ablations:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
     params:
         config=EFFECTIVE,
         code=lineage.code("ablations"),

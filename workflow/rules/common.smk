@@ -55,6 +55,8 @@ NETWORKS = [name for name, stage in lineage.ARTIFACTS.items() if stage == "train
 SHOWN = lineage.shown_lot(CONFIG)
 STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 
+SHARDS = [f"{number}of{CONFIG.shards}" for number in range(1, CONFIG.shards + 1)]
+
 APPENDIX = f"{RESULTS}/ablations.parquet"
 _made, _given = Path(APPENDIX), CONFIG.released_ablations
 APPENDIX_MADE = [APPENDIX] if CONFIG.trained_ablations and _made.exists() else []
@@ -67,6 +69,11 @@ shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PA
 def made_here(file):
     """Whether a file is made by this run."""
     return Path(file).is_relative_to(RESULTS)
+
+
+def scaled(amount):
+    """A resource that is doubled each time a job is tried again (`retries`), as after it ran out of it."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
 def one_of(names):
@@ -215,10 +222,15 @@ def ablation_flag(wildcards):
     return f"--ablation {wildcards.ablation}"
 
 
-def state_file(wildcards):
-    """Where a meta-training keeps its state while it runs."""
-    name = "-".join([wildcards.backbone, "meta_train", *Path(wildcards.get("ablation", "")).parts])
-    return f"{RESULTS}/state/{name}.pt"
+def state_file(stage, suffix):
+    """Where a job of a stage keeps its state while it runs, as a function of its wildcards."""
+
+    def of(wildcards):
+        own = [wildcards.get(key, "") for key in ("ablation", "methods", "shard")]
+        name = "-".join([wildcards.backbone, stage, *(part for value in own for part in Path(value).parts)])
+        return f"{RESULTS}/state/{name}{suffix}"
+
+    return of
 
 
 def artifact_files(wildcards, lot=""):

@@ -27,8 +27,8 @@ rule render_images:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
     params:
         folder=lambda wildcards, output: os.path.dirname(output.zips[0]),
         config=EFFECTIVE,
@@ -54,8 +54,8 @@ rule pretrain:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
         gpu=1,
     params:
         state=f"{RESULTS}/state/pretrain-{{model}}",
@@ -87,8 +87,8 @@ rule measure_world:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -116,8 +116,8 @@ rule build_benchmark:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -146,8 +146,8 @@ rule build_locality:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
         gpu=1,
     params:
         config=EFFECTIVE,

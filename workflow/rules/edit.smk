@@ -20,12 +20,14 @@ rule edit_groups:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=scaled(8000),
+        runtime=scaled(720),
         gpu=1,
     params:
         config=EFFECTIVE,
         ablation="",
+        state=state_file("edit_groups", ".parquet"),
+        shard="1of1",
         methods=methods_of,
         artifacts=artifact_flags,
         depends=depends("edit_groups"),
@@ -37,6 +39,50 @@ rule edit_groups:
         "vitedit edit-groups --config {params.config} {params.ablation} --threads {threads}"
         " --backbone {wildcards.backbone} --methods {params.methods}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
+        " --state {params.state} --shard {params.shard} --output {output.rows} &> {log}"
+
+
+use rule edit_groups as edit_shard with:
+    output:
+        rows="<results>/{backbone}/edits/{methods}/{shard}.parquet",
+    log:
+        "<logs>/edit_groups/{backbone}/{methods}/{shard}.log",
+    benchmark:
+        "<benchmarks>/edit_groups/{backbone}/{methods}/{shard}.tsv"
+    params:
+        shard="{shard}",
+    message:
+        "Editing {wildcards.backbone} with {wildcards.methods}, part {wildcards.shard}"
+
+
+rule join_edits:
+    """The rows of all shards of some methods, where a run spreads their edits over several jobs."""
+    localrule: True
+    input:
+        shards=expand("<results>/{{backbone}}/edits/{{methods}}/{shard}.parquet", shard=SHARDS),
+    output:
+        rows="<results>/{backbone}/edits/{methods}.parquet",
+    log:
+        "<logs>/join_edits/{backbone}/{methods}.log",
+    benchmark:
+        "<benchmarks>/join_edits/{backbone}/{methods}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
+    params:
+        config=EFFECTIVE,
+        ablation="",
+        methods=methods_of,
+        depends=depends("edit_groups"),
+        code=lineage.code("join_edits"),
+    message:
+        "Edits of {wildcards.backbone} with {wildcards.methods}"
+    shell:
+        "vitedit join-edits --config {params.config} {params.ablation} --threads {threads}"
+        " --backbone {wildcards.backbone} --methods {params.methods} --shards {input.shards}"
         " --output {output.rows} &> {log}"
 
 
@@ -59,8 +105,8 @@ rule show_edits:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -95,8 +141,8 @@ rule tune:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=scaled(8000),
+        runtime=scaled(720),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -134,8 +180,8 @@ rule tuning:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
     params:
         config=EFFECTIVE,
         code=lineage.code("tuning"),

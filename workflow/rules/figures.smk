@@ -51,8 +51,8 @@ for name, drawn in FIGURES.items():
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=4000,
-            runtime=30,
+            mem_mb=scaled(4000),
+            runtime=scaled(30),
             notebook=1,
         params:
             tables=lambda wildcards, input: os.path.dirname(input.tables[0]),
@@ -83,8 +83,8 @@ rule page:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=scaled(4000),
+        runtime=scaled(30),
     params:
         config=EFFECTIVE,
         depends=CONFIG.model_dump(mode="json"),  # the page shows it

@@ -27,8 +27,8 @@ rule specificity:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -67,8 +67,8 @@ rule tabulate:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=scaled(8000),
+        runtime=scaled(60),
     params:
         folder=lambda wildcards, output: os.path.dirname(output.tables[0]),
         truth=" ".join(f"--truth {file}" for file in truth_files()),

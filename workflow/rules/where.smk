@@ -20,8 +20,8 @@ rule search_layers:
         "../../environment.yml"
     threads: 1  # a job that wants two of two cores would wait until the very end
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -56,11 +56,11 @@ rule meta_train:
         "../../environment.yml"
     threads: 1  # of two, so that edits that need no hypernetwork run beside it
     resources:
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=scaled(16000),
+        runtime=scaled(1440),
         gpu=1,
     params:
-        state=state_file,
+        state=state_file("meta_train", ".pt"),
         ablation="",
         config=EFFECTIVE,
         depends=depends("meta_train"),
@@ -92,8 +92,8 @@ rule collect_statistics:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -127,8 +127,8 @@ rule train_editor:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=scaled(16000),
+        runtime=scaled(1440),
         gpu=1,
     params:
         state=f"{RESULTS}/state/{{backbone}}-{{network}}.pt",

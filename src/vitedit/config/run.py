@@ -71,6 +71,8 @@ class Config(Section):
     """Methods with their hyper-parameters; those that `methods` does not name are dropped when a configuration is read."""
     methods_per_job: Positive = 1
     """Methods that one job edits or tunes with; more than one pays where jobs are so short that starting them counts."""
+    shards: Positive = 1
+    """Jobs that the edits of a lot of methods are spread over; more than one pays on a cluster, where edits take hours."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
     show: ShowConfig = ShowConfig()

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, Positive, Rate
 from vitedit.editors.base import Editor
 from vitedit.model.descent import Objective, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split, Weights
+from vitedit.tensors import torch_rng
 
 
 @final

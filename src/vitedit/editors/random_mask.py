@@ -5,11 +5,11 @@ from typing import final
 
 import torch
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, Rate, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
+from vitedit.tensors import torch_rng
 from vitedit.where.masks import binarise, edit_under, units
 
 

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, Rate
 from vitedit.editors.base import Editor
 from vitedit.learned.statistics import Covariance
@@ -17,6 +16,7 @@ from vitedit.model.descent import Objective, closed_form, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.last_block import LastBlock
 from vitedit.model.vit import Split, Weights
+from vitedit.tensors import torch_rng
 
 SMALLEST_CROP = 0.9
 """Least side of a view's crop, as a share of the image's."""

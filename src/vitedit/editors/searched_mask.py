@@ -5,11 +5,11 @@ from typing import final
 
 import torch.nn.functional as F
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, MaskSearchConfig, Positive, Rate, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
+from vitedit.tensors import torch_rng
 from vitedit.where.hypernet import combine
 from vitedit.where.mask_search import random_logits, search_masks
 from vitedit.where.masks import binarise, edit_under

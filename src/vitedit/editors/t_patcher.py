@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import DescentConfig, Positive, Rate
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
@@ -19,6 +18,7 @@ from vitedit.model.descent import Objective, closed_form, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.last_block import LastBlock
 from vitedit.model.vit import Split, Weights
+from vitedit.tensors import torch_rng
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -20,11 +20,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vitedit.artifacts import load_state, load_tensors, provenance, save_state, save_tensors
+from vitedit.artifacts import provenance
 from vitedit.config import ModelConfig, PretrainConfig
 from vitedit.embedded.world import Pictures, gather, submit_range
 from vitedit.errors import ArtifactError, ConfigError, NumericalError
 from vitedit.model.vit import blocks_of, build_vit
+from vitedit.tensors import load_state, load_tensors, save_state, save_tensors
 
 log = logging.getLogger(__name__)
 

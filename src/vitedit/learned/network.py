@@ -8,9 +8,9 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitedit.artifacts import load_tensors, save_tensors
 from vitedit.errors import ArtifactError
 from vitedit.model.vit import Split, Weights
+from vitedit.tensors import load_tensors, save_tensors
 
 LAST_BLOCKS = (-3, -2, -1)
 """Blocks whose FFN matrices are edited: the last three (as in the original of MEND and in the paper's comparison)."""

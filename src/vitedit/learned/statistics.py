@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vitedit.artifacts import load_tensors, save_tensors
 from vitedit.errors import ArtifactError, ImageError, NumericalError
 from vitedit.model.last_block import LastBlock
 from vitedit.model.vit import Split
+from vitedit.tensors import load_tensors, save_tensors
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,10 @@ import pandas as pd
 
 from vitedit.measure.ablations import in_common
 from vitedit.measure.bootstrap import resampled_means
-from vitedit.measure.fronts import area, escape, harmonic
+from vitedit.measure.fronts import area, escape
 from vitedit.measure.verdicts import Claim, Paper, Statement
 from vitedit.where.masks import kept_units
+from vitedit.where.pareto import harmonic
 
 SUCCESS, NEARLY_ALL = 0.95, 0.9
 """Success rate from which a method counts as successful, and share of the methods that are nearly all; the paper gives none."""

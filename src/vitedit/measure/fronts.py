@@ -7,11 +7,6 @@ _STEPS = 65
 """Localities at which the gap between two curves is measured."""
 
 
-def harmonic(gr: np.ndarray, lr: np.ndarray) -> np.ndarray:
-    """Harmonic mean of both rates; 0 where both are."""
-    return 2 * gr * lr / np.maximum(gr + lr, 1e-12)
-
-
 def escape(
     gr: Float[np.ndarray, "draws ours"],
     lr: Float[np.ndarray, "draws ours"],

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from vitedit.where.search import pareto_front
+from vitedit.where.pareto import pareto_front
 
 RATES = ("sr", "gr", "lr")
 SETTING = ["backbone", "method", "setting", "knob", "value", "subset"]

@@ -1,8 +1,7 @@
 """One row an edit: methods run and measured on the groups of a manifest."""
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +101,8 @@ class Ground:
 class Batch(NamedTuple):
     """Edits that were made together."""
 
+    number: int
+    """Place among the batches of its method."""
     setting: int
     """Place of their setting among those that were asked for."""
     ground: Ground
@@ -111,13 +112,11 @@ class Batch(NamedTuple):
     seconds: float
 
 
-def edit_rows(batches: Iterable[Batch]) -> list[pd.DataFrame]:
-    """Edits that `edit_batches` made, measured: one table a setting, one row an edit."""
-    tables = defaultdict[int, list[pd.DataFrame]](list)
+def measured(batches: Iterable[Batch]) -> Iterator[tuple[Batch, pd.DataFrame]]:
+    """Batches of edits with their rates: one row an edit."""
     for batch in batches:
         rates = batch.ground.measure(batch.edits, batch.rows)
-        tables[batch.setting].append(rates.assign(seconds=batch.seconds / len(batch.rows)))
-    return [pd.concat(tables[setting], ignore_index=True) for setting in sorted(tables)]
+        yield batch, rates.assign(batch=batch.number, seconds=batch.seconds / len(batch.rows))
 
 
 def edit_batches(
@@ -128,11 +127,12 @@ def edit_batches(
     locality: pd.DataFrame,
     artifacts: Mapping[str, Path],
     samples: int = 1,
+    wanted: Callable[[int], bool] = lambda number: True,
 ) -> Iterator[Batch]:
     """Edits every edit sample of a manifest with every setting of a method, batch by batch, setting by setting.
 
     With several `samples` an edit is made from the edit sample and those that follow it in its group. Groups that would
-    have no neighbour left give no row.
+    have no neighbour left give no row. Of all batches, numbered from 0, only those are made that are `wanted`.
 
     Raises:
         ArtifactError: A trained artefact of the method is not given, or is missing, damaged or stale; no group is large enough.
@@ -141,18 +141,19 @@ def edit_batches(
     trained = load_trained(base, editor_class(method), artifacts)
     editors = [build(method, setting, base.config, trained) for setting in settings]
     edited, grounds = manifest[manifest["is_edit"]], dict[tuple[Site, ...], Ground]()
-    work = [
+    every = enumerate(
         (at, batch)
         for at, editor in enumerate(editors)
         for batch in base.batches(edited, editor.cut(base.split))
-    ]
-    for at, batch in track(work, f"{method} batches of edits", len(work)):
+    )
+    work = [(number, at, batch) for number, (at, batch) in every if wanted(number)]
+    for number, at, batch in track(work, f"{method} batches of edits", len(work)):
         cut = editors[at].cut(base.split)
         if cut.sites not in grounds:
             grounds[cut.sites] = Ground.of(base, cut, manifest, locality, samples)
         made_from = base.samples(_made_from(manifest, batch, samples), samples)
         edits, seconds = _edit(editors[at], base, made_from)
-        yield Batch(at, grounds[cut.sites], batch, edits, seconds)
+        yield Batch(number, at, grounds[cut.sites], batch, edits, seconds)
 
 
 def setting_columns(config: Config, method: str, setting: Mapping[str, Scalar]) -> dict[str, Any]:

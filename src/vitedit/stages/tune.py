@@ -12,8 +12,8 @@ from vitedit.config import Config
 from vitedit.data.benchmark import HELD_OUT
 from vitedit.lineage import depends
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.rows import GROUP, edit_batches, edit_rows
-from vitedit.where.search import harmonic_mean
+from vitedit.stages.rows import GROUP, edit_batches, measured
+from vitedit.where.pareto import harmonic
 
 
 def tune(
@@ -52,14 +52,16 @@ def _trials(
     if section.original:
         tried.append(("original", list(section.original), section.middle() | section.original))
     settings = [setting for *_, setting in tried]
-    tables = edit_rows(edit_batches(base, method, settings, manifest, near, artifacts))
+    made: list[list[pd.DataFrame]] = [[] for _ in tried]
+    for batch, rates in measured(edit_batches(base, method, settings, manifest, near, artifacts)):
+        made[batch.setting].append(rates)
     rows = [
         {"backbone": base.name, "method": method, "origin": origin}
-        | _means(table, {key: setting[key] for key in keys})
-        for table, (origin, keys, setting) in zip(tables, tried, strict=True)
+        | _means(pd.concat(tables), {key: setting[key] for key in keys})
+        for tables, (origin, keys, setting) in zip(made, tried, strict=True)
     ]
     table = pd.DataFrame(rows)
-    table.insert(4, "score", harmonic_mean(table["gr"].to_numpy(), table["lr"].to_numpy()))
+    table.insert(4, "score", harmonic(table["gr"].to_numpy(), table["lr"].to_numpy()))
     return table
 
 

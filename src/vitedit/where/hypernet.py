@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitedit.artifacts import load_tensors, save_tensors
 from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
+from vitedit.tensors import load_tensors, save_tensors
 from vitedit.where.masks import Masks, join
 
 SHARPNESS = 3.0

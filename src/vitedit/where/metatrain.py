@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitedit.artifacts import torch_rng
 from vitedit.config import MetaTrainConfig
 from vitedit.errors import NumericalError
 from vitedit.model.vit import Split
+from vitedit.tensors import torch_rng
 from vitedit.training import run
 from vitedit.where.hypernet import SHARPNESS, Hypernet, soften
 from vitedit.where.mask_search import SEARCH_SHARPNESS, random_logits, search_masks

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitedit.artifacts import load_tensors
 from vitedit.errors import ArtifactError
 from vitedit.model.checkpoints import read_weights
 from vitedit.model.vit import Split
+from vitedit.tensors import load_tensors
 from vitedit.where.hypernet import SHARPNESS, Hypernet, predict_logits, score_units
 from vitedit.where.masks import binarise
 

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 
 from vitedit.errors import ConfigError
 from vitedit.model.sites import Part
+from vitedit.where.pareto import harmonic, pareto_front
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,6 @@ def runs(depth: int, length: int) -> Iterator[Run]:
             yield Run(part, first, first + length - 1)
 
 
-def pareto_front(gr: Float[np.ndarray, "runs"], lr: Float[np.ndarray, "runs"]) -> Bool[np.ndarray, "runs"]:
-    """True where no other run is at least as good in both rates and better in one."""
-    as_good = (gr[None, :] >= gr[:, None]) & (lr[None, :] >= lr[:, None])
-    better = (gr[None, :] > gr[:, None]) | (lr[None, :] > lr[:, None])
-    return np.logical_not((as_good & better).any(axis=1))
-
-
-def harmonic_mean(gr: Float[np.ndarray, "n"], lr: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """2 gr lr / (gr + lr), 0 where both are: high only where both rates are high."""
-    return 2 * gr * lr / np.maximum(gr + lr, 1e-12)
-
-
 def choose(rows: pd.DataFrame) -> Run:
     """The run on the Pareto front with the highest harmonic mean of generalization and locality; the earlier of equals.
 
@@ -64,5 +51,5 @@ def choose(rows: pd.DataFrame) -> Run:
     """
     means = rows.groupby(["part", "first", "last"], as_index=False)[["gr", "lr"]].mean()
     front = means[pareto_front(means["gr"].to_numpy(), means["lr"].to_numpy())]
-    best = front.loc[front.index[harmonic_mean(front["gr"].to_numpy(), front["lr"].to_numpy()).argmax()]]
+    best = front.loc[front.index[harmonic(front["gr"].to_numpy(), front["lr"].to_numpy()).argmax()]]
     return Run(best["part"], int(best["first"]), int(best["last"]))
