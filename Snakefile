@@ -57,15 +57,20 @@ else:
     ruleorder: edit_groups_ablation > join_edits_ablation
 
 
-localrules:
+localrules:  # targets, and seconds of joining and writing
+    ablations,
     all,
     appendix,
     fetch,
-    images,
-    models,
-    tables,
     figures,
+    images,
+    join_edits,
+    join_edits_ablation,
+    models,
     notebooks,
+    page,
+    tables,
+    tuning,
 
 
 onstart:

@@ -116,8 +116,8 @@ rule build_benchmark:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(240),
+        mem_mb=scaled(4000),
+        runtime=scaled(120),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -146,8 +146,8 @@ rule build_locality:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(240),
+        mem_mb=scaled(4000),
+        runtime=scaled(120),
         gpu=1,
     params:
         config=EFFECTIVE,

@@ -20,8 +20,8 @@ rule edit_groups:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(720),
+        mem_mb=scaled(4000),
+        runtime=scaled(120),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -56,8 +56,6 @@ use rule edit_groups as edit_shard with:
 
 
 rule join_edits:
-    """The rows of all shards of some methods, where a run spreads their edits over several jobs."""
-    localrule: True
     input:
         shards=expand("<results>/{{backbone}}/edits/{{methods}}/{shard}.parquet", shard=SHARDS),
     output:
@@ -66,6 +64,7 @@ rule join_edits:
         "<logs>/join_edits/{backbone}/{methods}.log",
     benchmark:
         "<benchmarks>/join_edits/{backbone}/{methods}.tsv"
+    """The rows of all shards of some methods, where a run spreads their edits over several jobs."""
     conda:
         "../../environment.yml"
     threads: 1
@@ -105,8 +104,8 @@ rule show_edits:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(120),
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -141,8 +140,8 @@ rule tune:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(720),
+        mem_mb=scaled(4000),
+        runtime=scaled(240),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -160,7 +159,6 @@ rule tune:
 
 
 rule tuning:
-    """All trials as a table, and the best of each method as a configuration to lay over the run's."""
     input:
         brought=brought,
         trials=expand(
@@ -176,6 +174,7 @@ rule tuning:
         "<logs>/tuning.log",
     benchmark:
         "<benchmarks>/tuning.tsv"
+    """All trials as a table, and the best of each method as a configuration to lay over the run's."""
     conda:
         "../../environment.yml"
     threads: 1

@@ -68,7 +68,6 @@ for name, drawn in FIGURES.items():
 
 
 rule page:
-    """One page with the run's figures, tables and notebooks."""
     input:
         notebooks=NOTEBOOK_FILES,
         figures=FIGURE_FILES,
@@ -79,11 +78,12 @@ rule page:
         "<logs>/page.log",
     benchmark:
         "<benchmarks>/page.tsv"
+    """One page with the run's figures, tables and notebooks."""
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(4000),
+        mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=EFFECTIVE,

@@ -27,8 +27,8 @@ rule specificity:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(120),
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -67,7 +67,7 @@ rule tabulate:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
+        mem_mb=scaled(4000),
         runtime=scaled(60),
     params:
         folder=lambda wildcards, output: os.path.dirname(output.tables[0]),

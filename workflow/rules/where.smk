@@ -20,7 +20,7 @@ rule search_layers:
         "../../environment.yml"
     threads: 1  # a job that wants two of two cores would wait until the very end
     resources:
-        mem_mb=scaled(8000),
+        mem_mb=scaled(4000),
         runtime=scaled(240),
         gpu=1,
     params:
@@ -56,8 +56,8 @@ rule meta_train:
         "../../environment.yml"
     threads: 1  # of two, so that edits that need no hypernetwork run beside it
     resources:
-        mem_mb=scaled(16000),
-        runtime=scaled(1440),
+        mem_mb=scaled(4000),
+        runtime=scaled(720),
         gpu=1,
     params:
         state=state_file("meta_train", ".pt"),
@@ -92,8 +92,8 @@ rule collect_statistics:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(8000),
-        runtime=scaled(240),
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
         gpu=1,
     params:
         config=EFFECTIVE,
@@ -127,8 +127,8 @@ rule train_editor:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(16000),
-        runtime=scaled(1440),
+        mem_mb=scaled(4000),
+        runtime=scaled(480),
         gpu=1,
     params:
         state=f"{RESULTS}/state/{{backbone}}-{{network}}.pt",
