@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import pickle
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -115,7 +114,7 @@ def load_tensors(
     """
     with _readable(path), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping: it has no iterator
-        meta = json.loads((file.metadata() or {}).get(KEY, "{}"))
+        meta = _meta((file.metadata() or {}).get(KEY, "{}"))
     _check_fresh(path, meta, depends)
     return tensors, meta
 
@@ -138,8 +137,9 @@ def load_table(path: Path, depends: Mapping[str, Any] | None = None) -> pd.DataF
     """
     with _readable(path):
         arrow = pq.read_table(path)
-    _check_fresh(path, json.loads((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), depends)
-    return arrow.to_pandas()
+        meta, table = _meta((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), arrow.to_pandas()
+    _check_fresh(path, meta, depends)
+    return table
 
 
 def save_json(path: Path, values: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -155,10 +155,17 @@ def load_json(path: Path, depends: Mapping[str, Any] | None = None) -> dict[str,
         ArtifactError: Missing, damaged or stale.
     """
     with _readable(path):
-        values = json.loads(Path(path).read_text())
-        if not isinstance(values, dict):
-            raise OSError("no JSON object")
-    _check_fresh(path, values.get("provenance", {}), depends)
+        values = _meta(Path(path).read_text(encoding="utf-8"))
+    made = values.get("provenance")
+    _check_fresh(path, made if isinstance(made, dict) else {}, depends)
+    return values
+
+
+def _meta(text: str | bytes) -> dict[str, Any]:
+    """A JSON object."""
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")
     return values
 
 
@@ -171,7 +178,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise ArtifactError(
             f"{path}: no such file. `dvc pull` fetches released files; `snakemake {path}` makes computed ones."
         ) from None
-    except (OSError, SafetensorError, pa.ArrowException, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except Exception as error:  # readers raise almost anything of damaged files
         raise ArtifactError(
             f"{path}: damaged or of another kind ({error}). Delete it, then `dvc pull` or run its rule again."
         ) from error
@@ -225,11 +232,8 @@ def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
     if not Path(path).exists():
         return None
     with _readable(path):
-        try:
-            kept = torch.load(path, weights_only=True, map_location="cpu")
-            depends_on, state = kept["depends"], kept["state"]
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise OSError(error) from None
+        kept = torch.load(path, weights_only=True, map_location="cpu")
+        depends_on, state = kept["depends"], kept["state"]
     if depends_on != json.dumps(depends):
         log.warning("%s: belongs to another configuration; starting anew.", path)
         return None

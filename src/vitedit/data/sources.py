@@ -41,16 +41,10 @@ def open_source(name: str, config: ImagesConfig) -> Source:
     path = config.path
     if not is_inside(config.folder):
         raise ImageError(f"images.{name}.folder: '{config.folder}' leaves {path}; name a folder inside it.")
-    if path.is_dir():
-        return Folder(path / config.folder)
-    if path.name.lower().endswith(COMPRESSED) and path.exists():
-        raise ImageError(
-            f"images.{name}: {path} is compressed as a whole, so no image in it can be read without all before it. "
-            "Unpack it, or decompress it to a .tar file (gunzip, bunzip2, unxz)."
-        )
     try:
-        state = path.stat()
-        return _open_archive(path, config.folder, (state.st_mtime_ns, state.st_size))
+        return _open(name, path, config.folder)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"images.{name}: nothing at {path}. {remedy(path)}") from None
     except Exception as error:  # of a damaged archive the readers raise almost anything
@@ -58,6 +52,18 @@ def open_source(name: str, config: ImagesConfig) -> Source:
         raise ImageError(
             f"images.{name}: {path} is no readable folder or {kind} file ({error}). {remedy(path)}"
         ) from error
+
+
+def _open(name: str, path: Path, folder: str) -> Source:
+    if path.is_dir():
+        return Folder(path / folder)
+    if path.name.lower().endswith(COMPRESSED) and path.exists():
+        raise ImageError(
+            f"images.{name}: {path} is compressed as a whole, so no image in it can be read without all before it. "
+            "Unpack it, or decompress it to a .tar file (gunzip, bunzip2, unxz)."
+        )
+    state = path.stat()
+    return _open_archive(path, folder, (state.st_mtime_ns, state.st_size))
 
 
 def remedy(path: Path) -> str:

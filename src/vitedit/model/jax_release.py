@@ -4,6 +4,7 @@ timm's converter leaves out what it cannot place (a head of another size, furthe
 positions unasked. So the file is compared with the model first, and every parameter is looked at afterwards.
 """
 
+import io
 import math
 import re
 import zipfile
@@ -16,19 +17,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.errors import ArtifactError
+from vitedit.zips import check_members, read_member
 
 Arrays = dict[str, np.ndarray]
 ROOTS = ("", "opt/target/", "params/", "params/img/")
 """Where the releases keep an image model's weights."""
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-)
 UNPLACED = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, AssertionError)
 
 
@@ -63,9 +56,12 @@ def fill_from_npz(model: VisionTransformer, path: Path, resample: bool) -> None:
 def _read(path: Path) -> Arrays:
     """The image model's arrays, by their names below the root."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays: Arrays = {name: file[name] for name in file.files}
-    except UNREADABLE as error:
+        with zipfile.ZipFile(path) as archive:
+            check_members(archive, path.stat().st_size)
+            arrays: Arrays = {
+                member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()
+            }
+    except Exception as error:  # readers raise almost anything of damaged files
         raise ArtifactError(f"{path}: damaged, or more than arrays in it ({error}).") from None
     roots = [root for root in ROOTS if f"{root}embedding/kernel" in arrays]
     if not roots:
@@ -79,6 +75,12 @@ def _read(path: Path) -> Arrays:
             f"{path}: {odd[0]} is of type {kind}; save floating-point numbers that NumPy knows (float32)."
         )
     return {name.removeprefix(root): array for name, array in arrays.items() if name.startswith(root)}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array; not by `np.load`, which unpacks without end what is none, and reserves what a header asks for."""
+    content = read_member(archive, member, member.file_size)
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def _compare(model: VisionTransformer, arrays: Arrays, path: Path, resample: bool) -> None:
