@@ -58,7 +58,7 @@ def read_index(path: Path) -> dict[str, Place]:
     end = 0
     with TarFile.open(path, "r:", tarinfo=_Member) as archive:
         for member in archive:
-            if archive.offset <= end:  # of a negative size; Python would read it again and again
+            if member.size < 0 or archive.offset <= end:  # Python would read it again and again
                 raise ReadError(f"damaged: its member '{member.name}' ends before it begins")
             end = archive.offset
             if not is_inside(member.name):
