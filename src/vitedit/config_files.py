@@ -18,6 +18,7 @@ from vitedit.yaml_files import read_yaml
 SHOWN = reprlib.Repr()
 """Shows of a wrong value what fits into a message."""
 SHOWN.maxstring = SHOWN.maxother = 200
+SHOWN.maxlevel = 3
 
 
 def load(*paths: Path) -> Config:
@@ -26,13 +27,13 @@ def load(*paths: Path) -> Config:
     Raises:
         ConfigError: A file is missing or no YAML mapping, a key is unknown, a value has the wrong type or is impossible.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[Any, Any] = {}
     for path in paths:
         merged = overlay(merged, read(path))
     return parse(merged, source=" + ".join(str(path) for path in paths))
 
 
-def parse(values: Mapping[str, Any], source: str) -> Config:
+def parse(values: Mapping[Any, Any], source: str) -> Config:
     """Checks a configuration; `source` names it in error messages.
 
     Raises:
@@ -62,7 +63,7 @@ def _explained(source: str) -> Iterator[None]:
         raise ConfigError("\n".join(_explain(source, detail) for detail in error.errors())) from None
 
 
-def read(path: Path) -> Mapping[str, Any]:
+def read(path: Path) -> Mapping[Any, Any]:
     """One configuration file.
 
     Raises:

@@ -1,6 +1,5 @@
 """What all parts of the configuration share: kinds of values, and a strict frozen base class."""
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +22,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 4096
 
 def _possible(path: Path) -> Path:
     try:
-        parts = [os.fsencode(part) for part in path.parts]
+        parts = [part.encode() for part in path.parts]
     except UnicodeEncodeError:
         raise ValueError("no file can have this name: it is no text") from None
     if any(len(part) > LONGEST_NAME or b"\0" in part for part in parts) or len(str(path)) > LONGEST_PATH:

@@ -202,7 +202,7 @@ def verify(name: str, one: Dataset, file: Path, place: Path) -> None:
 def _records(lock: Path) -> dict[str, dict[str, str | int]]:
     """What was recorded of each data set."""
     try:
-        records = read_yaml(lock) if lock.exists() else {}
+        records = (read_yaml(lock) if lock.exists() else None) or {}
     except (OSError, yaml.YAMLError) as error:
         raise ArtifactError(f"{lock}: the recorded checksums cannot be read ({error}). {_UNREADABLE}") from None
     if not isinstance(records, dict) or not all(isinstance(one, dict) for one in records.values()):
