@@ -10,7 +10,7 @@ from io import BytesIO
 from pickle import UnpicklingError
 from typing import Any
 
-MOST_STEPS = 1_000_000
+MOST_STEPS = 300_000
 """Instructions of one pickle. A large ViT with the state of its optimiser takes about 50,000."""
 MOST_DEPTH = 50
 """Tuples within tuples. Python compares and hashes them by recursion in C, which has no floor."""

@@ -1,7 +1,6 @@
 """Arrays from .npy files. Those that hold a pickled dictionary are read too, by a machine that can make arrays only."""
 
 import io
-import math
 import re
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,9 +26,13 @@ def read_flags(path: Path, key: str = "") -> Bool[np.ndarray, " n"]:
     """
     with Path(path).open("rb") as file:
         values = _chosen(_read(file, Path(path).stat().st_size), key)
-    if values.ndim != 1 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        raise ValueError(f"holds {values.dtype} of shape {values.shape}, not one list of 0 and 1")
+    _check_form(values.dtype, values.shape, bool(np.isin(values, (0, 1)).all()))
     return values.astype(bool)
+
+
+def _check_form(dtype: np.dtype, shape: tuple[int, ...], flags: bool = True) -> None:
+    if len(shape) != 1 or dtype.kind not in "biuf" or not flags:
+        raise ValueError(f"holds {dtype} of shape {shape}, not one list of 0 and 1")
 
 
 def _read(file: BinaryIO, size: int) -> Any:
@@ -43,7 +46,8 @@ def _read(file: BinaryIO, size: int) -> Any:
         raise ValueError(f"has a damaged header ({error})") from error
     if dtype.hasobject:
         return _unpickle(file)
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - file.tell():
+    _check_form(dtype, shape)
+    if not 0 <= shape[0] * dtype.itemsize <= size - file.tell():
         raise ValueError(f"ends before its array of shape {shape} does")
     file.seek(0)
     return np.load(file, allow_pickle=False)
