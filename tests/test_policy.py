@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vitedit"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = {
-    "errors": 0, "pickles": 0, "yaml_files": 0, "zips": 0,
+    "errors": 0, "npy_files": 0, "pickles": 0, "yaml_files": 0, "zips": 0,
     "config": 1, "config_files": 3, "artifacts": 2, "gpu": 2, "lineage": 2, "progress": 2, "timings": 2,
     "training": 3, "model": 3, "data": 4, "where": 5, "learned": 5,
     "editors": 6, "measure": 6, "embedded": 6, "figures": 6, "stages": 7, "cli": 8,

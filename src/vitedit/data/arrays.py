@@ -8,11 +8,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Bool
-from numpy.lib import format as npy
 
+from vitedit.npy_files import read_header
 from vitedit.pickles import read_pickle
 
-HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 NUMBERS = re.compile(r"[biuf]\d\d?|O8")
 """Types of arrays in a pickle: numbers, or objects for the array that holds the dictionary."""
 
@@ -37,18 +36,10 @@ def _check_form(dtype: np.dtype, shape: tuple[int, ...], flags: bool = True) -> 
 
 def _read(file: BinaryIO, size: int) -> Any:
     """Content of a .npy file of so many bytes."""
-    version = npy.read_magic(file)
-    if version not in HEADERS:
-        raise ValueError(f"is written in version {version} of the format, known are 1.0 and 2.0")
-    try:
-        shape, _, dtype = HEADERS[version](file)
-    except Exception as error:  # damaged headers are read as Python literals and raise almost anything
-        raise ValueError(f"has a damaged header ({error})") from error
+    shape, dtype = read_header(file, size)
     if dtype.hasobject:
         return _unpickle(file)
     _check_form(dtype, shape)
-    if not 0 <= shape[0] * dtype.itemsize <= size - file.tell():
-        raise ValueError(f"ends before its array of shape {shape} does")
     file.seek(0)
     return np.load(file, allow_pickle=False)
 

@@ -17,6 +17,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.errors import ArtifactError
+from vitedit.npy_files import read_header
 from vitedit.zips import check_members, read_member
 
 Arrays = dict[str, np.ndarray]
@@ -78,8 +79,10 @@ def _read(path: Path) -> Arrays:
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     """An array; not by `np.load`, which unpacks without end what is none, and reserves what a header asks for."""
-    content = read_member(archive, member, member.file_size)
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    stream = io.BytesIO(read_member(archive, member, member.file_size))
+    read_header(stream, member.file_size)
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _compare(model: VisionTransformer, arrays: Arrays, path: Path, resample: bool) -> None:

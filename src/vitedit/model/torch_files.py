@@ -14,6 +14,7 @@ from vitedit.zips import check_members, read_member
 
 MOST_PICKLED = 2**23
 """Bytes of the names and shapes in a file; 3 million belong to ten thousand tensors."""
+MODULES = {"torch", "collections", "argparse", "builtins", "__builtin__", "_codecs"}
 PARTS = 5
 """Pickles at the start of a file of before 2020: a magic number, a version, the machine, the weights, keys of the storages."""
 
@@ -69,5 +70,9 @@ class _Made:
 
 
 def _named(name: str) -> type[_Made]:
-    """Stands for any name; PyTorch refuses those that are no part of weights."""
+    """Stands for a name of a module that weights may need; of these PyTorch refuses all but a few harmless ones."""
+    if name.split(".", 1)[0] not in MODULES:
+        raise UnpicklingError(
+            f"names `{name}`, which is no part of weights; not read, as that could run code"
+        )
     return _Made
