@@ -1,7 +1,7 @@
 """Headers of .npy files, which say how large an array is: NumPy reserves that before it reads."""
 
 import math
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 from numpy.lib import format as npy
@@ -9,7 +9,7 @@ from numpy.lib import format as npy
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], np.dtype]:
+def read_header(file: BufferedIOBase, size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of the array in a file of so many bytes; the file then stands where its content begins.
 
     Raises:

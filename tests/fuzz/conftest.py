@@ -1,6 +1,6 @@
-"""Lets these tests use the synthetic runs that figures are tried on."""
+"""Lets these tests use what others are tried on: synthetic runs, and the layout of JAX checkpoints."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "figures"))
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("figures", "model")]

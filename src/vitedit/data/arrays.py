@@ -4,7 +4,7 @@ import io
 import re
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -34,7 +34,7 @@ def _check_form(dtype: np.dtype, shape: tuple[int, ...], flags: bool = True) -> 
         raise ValueError(f"holds {dtype} of shape {shape}, not one list of 0 and 1")
 
 
-def _read(file: BinaryIO, size: int) -> Any:
+def _read(file: io.BufferedIOBase, size: int) -> Any:
     """Content of a .npy file of so many bytes."""
     shape, dtype = read_header(file, size)
     if dtype.hasobject:
@@ -44,7 +44,7 @@ def _read(file: BinaryIO, size: int) -> Any:
     return np.load(file, allow_pickle=False)
 
 
-def _unpickle(file: BinaryIO) -> Any:
+def _unpickle(file: io.BufferedIOBase) -> Any:
     try:
         return _value(read_pickle(io.BytesIO(file.read()), _named))
     except UnpicklingError as error:
