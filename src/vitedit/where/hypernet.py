@@ -133,6 +133,8 @@ class Hypernet(nn.Module):
 
 def _check_shapes(cls: type[Hypernet], meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Raises ValueError for weights of another shape than the file says, before a network of that shape takes memory."""
+    if odd := [one for part in ("sizes", "shape") for one in meta[part].values() if not isinstance(one, int)]:
+        raise ValueError(f"{odd[0]!r} in place of a number")
     if not 0 < meta["shape"]["blocks"] <= len(tensors):
         raise ValueError(f"{meta['shape']['blocks']} blocks in {len(tensors)} tensors")
     with torch.device("meta"):
