@@ -121,8 +121,9 @@ def load_table(path: Path, depends: Mapping[str, Any] | None = None) -> pd.DataF
     """
     with readable(path):
         arrow = pq.read_table(path)
-    check_fresh(path, json.loads((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), depends)
-    return arrow.to_pandas()
+        meta, table = read_meta((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), arrow.to_pandas()
+    check_fresh(path, meta, depends)
+    return table
 
 
 def save_json(path: Path, values: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -138,10 +139,21 @@ def load_json(path: Path, depends: Mapping[str, Any] | None = None) -> dict[str,
         ArtifactError: Missing, damaged or stale.
     """
     with readable(path):
-        values = json.loads(Path(path).read_text())
-        if not isinstance(values, dict):
-            raise OSError("no JSON object")
-    check_fresh(path, values.get("provenance", {}), depends)
+        values = read_meta(Path(path).read_text(encoding="utf-8"))
+    made = values.get("provenance")
+    check_fresh(path, made if isinstance(made, dict) else {}, depends)
+    return values
+
+
+def read_meta(text: str | bytes) -> dict[str, Any]:
+    """A JSON object of a file or of its header.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")
     return values
 
 
@@ -158,7 +170,7 @@ def readable(path: Path) -> Iterator[None]:
         raise ArtifactError(
             f"{path}: no such file. `dvc pull` fetches released files; `snakemake {path}` makes computed ones."
         ) from None
-    except (OSError, SafetensorError, pa.ArrowException, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except Exception as error:  # readers raise almost anything of damaged files
         raise ArtifactError(
             f"{path}: damaged or of another kind ({error}). Delete it, then `dvc pull` or run its rule again."
         ) from error

@@ -1,5 +1,6 @@
 """Reading configurations: strict YAML files laid over each other, and messages that name file, key and valid keys."""
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,12 @@ from vitedit.config import Config, overlay
 from vitedit.config.section import as_number
 from vitedit.errors import ConfigError
 from vitedit.lineage import methods
+from vitedit.yaml_files import read_yaml
+
+SHOWN = reprlib.Repr()
+"""Shows of a wrong value what fits into a message."""
+SHOWN.maxstring = SHOWN.maxother = 200
+SHOWN.maxlevel = 3
 
 
 def load(*paths: Path) -> Config:
@@ -20,13 +27,13 @@ def load(*paths: Path) -> Config:
     Raises:
         ConfigError: A file is missing or no YAML mapping, a key is unknown, a value has the wrong type or is impossible.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[Any, Any] = {}
     for path in paths:
         merged = overlay(merged, read(path))
     return parse(merged, source=" + ".join(str(path) for path in paths))
 
 
-def parse(values: Mapping[str, Any], source: str) -> Config:
+def parse(values: Mapping[Any, Any], source: str) -> Config:
     """Checks a configuration; `source` names it in error messages.
 
     Raises:
@@ -56,27 +63,18 @@ def _explained(source: str) -> Iterator[None]:
         raise ConfigError("\n".join(_explain(source, detail) for detail in error.errors())) from None
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where YAML would drop the first without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping of unique keys; those that `<<` brings in may be given again."""
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.YAMLError(f"the key '{twice[0]}' is given twice{node.start_mark}; keep one section")
-        return super().construct_mapping(node, deep)
-
-
-def read(path: Path) -> Mapping[str, Any]:
+def read(path: Path) -> Mapping[Any, Any]:
     """One configuration file.
 
     Raises:
-        ConfigError: Missing, no YAML mapping, or a key is given twice.
+        ConfigError: Missing, unreadable, no YAML mapping, or a key is given twice.
     """
     try:
-        values = yaml.load(Path(path).read_text(), _Loader)
+        values = read_yaml(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file. The project's own lie in config/.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: the configuration cannot be read ({error}).") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(values, Mapping):
@@ -90,7 +88,7 @@ def _explain(source: str, detail: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in detail["loc"]) or "configuration"
     if detail["type"] == "extra_forbidden":
         return f"{source}: unknown key '{place}'. Keys there: {', '.join(_siblings(detail['loc']))}."
-    given = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+    given = "" if detail["type"] in ("missing", "value_error") else f", got {SHOWN.repr(detail['input'])}"
     number = "" if detail["type"] == "value_error" else as_number(detail["input"])
     if number and detail["type"].startswith("int"):
         number = f"{float(number):.0f}"

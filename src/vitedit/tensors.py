@@ -2,7 +2,6 @@
 
 import json
 import logging
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vitedit.artifacts import KEY, atomic, check_fresh, readable, seed_of
+from vitedit.artifacts import KEY, atomic, check_fresh, read_meta, readable, seed_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ def load_tensors(
     """
     with readable(path), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping: it has no iterator
-        meta = json.loads((file.metadata() or {}).get(KEY, "{}"))
+        meta = read_meta((file.metadata() or {}).get(KEY, "{}"))
     check_fresh(path, meta, depends)
     return tensors, meta
 
@@ -53,11 +52,8 @@ def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
     if not Path(path).exists():
         return None
     with readable(path):
-        try:
-            kept = torch.load(path, weights_only=True, map_location="cpu")
-            depends_on, state = kept["depends"], kept["state"]
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise OSError(error) from None
+        kept = torch.load(path, weights_only=True, map_location="cpu")
+        depends_on, state = kept["depends"], kept["state"]
     if depends_on != json.dumps(depends):
         log.warning("%s: belongs to another configuration; starting anew.", path)
         return None

@@ -76,12 +76,16 @@ def test_a_name_that_fits_several_classes_is_not_guessed():
         ("Crane", "is the name of several classes: 134"),
         ("maillot", "638 (n03710637 maillot), 639 (n03710721 maillot, tank suit)"),
         ("CARDIGAN", "264 (n02113186 Cardigan, Cardigan Welsh corgi), 474 (n02963159 cardigan)"),
-        ("bathtubb", "similar: bathtub"),
     ],
 )
 def test_names_of_imagenet(imagenet: list[str], name: str, index: int | str):
     found = ClassNames(imagenet).by_name(name)
     assert found == index if isinstance(index, int) else index in str(found)
+
+
+def test_a_misspelt_name_gets_a_hint(imagenet: list[str], tmp_path: Path):
+    with pytest.raises(ImageError, match=r"'bathtubb': it is no class index.*; similar: bathtub\."):
+        folders(tmp_path, ["tench", "bathtubb"], imagenet)
 
 
 def test_every_class_of_imagenet_is_found_by_its_id_line_and_names(imagenet: list[str]):

@@ -29,6 +29,8 @@ class EditorConfig(BaseModel):
     def _numbers(self) -> "EditorConfig":
         for key, value in [*self.parameters.items(), *self.tune.items(), *self.original.items()]:
             for one in value if isinstance(value, list) else [value]:
+                if not isinstance(one, Scalar):
+                    raise ValueError(f"{key}: a hyper-parameter is a number or a word, or a list of numbers")
                 if number := as_number(one):
                     raise ValueError(f"{key}: YAML reads '{one}' as text; write {number}")
         return self

@@ -15,8 +15,11 @@ ABLATED = (TRAINING, "editors", "samples", "reference")
 """Sections that an ablation may change: groups, locality set and sites are those of its run."""
 
 
-def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays one configuration over another as Snakemake does: mappings merge, everything else is replaced."""
+def overlay(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Lays one configuration over another as Snakemake does: mappings merge, everything else is replaced.
+
+    Keys are not checked here; in a file they may be anything.
+    """
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

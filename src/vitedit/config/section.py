@@ -13,8 +13,24 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 Scalar = bool | int | float | str
 Lax = Field(strict=False)  # YAML has no paths and no tuples: these two are made from strings and lists
-File = Annotated[Path, Lax]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
+LONGEST_NAME, LONGEST_PATH = 255, 4096
+"""Bytes of a file's name and of a path on Linux."""
+
+
+def _possible(path: Path) -> Path:
+    try:
+        parts = [part.encode() for part in path.parts]
+    except UnicodeEncodeError:
+        raise ValueError("no file can have this name: it is no text") from None
+    if any(len(part) > LONGEST_NAME or b"\0" in part for part in parts) or len(str(path)) > LONGEST_PATH:
+        raise ValueError("no file can have this name: it is too long, or has a zero in it")
+    return path
+
+
+File = Annotated[Path, Lax, AfterValidator(_possible)]
 
 
 def _unique(values: list[Any]) -> list[Any]:

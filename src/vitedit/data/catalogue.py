@@ -14,6 +14,7 @@ from vitedit.config import Config
 from vitedit.config.section import File, Name, Positive, Section
 from vitedit.data.sources import SUFFIXES
 from vitedit.errors import ConfigError
+from vitedit.yaml_files import read_yaml
 
 CATALOGUE = Path("config/datasets.yaml")
 UNKNOWN_SUM = "unknown until first download"
@@ -105,8 +106,8 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, Dataset]:
         ConfigError: The file is missing or no YAML, a key is unknown or missing, a value is impossible, two sets share a path.
     """
     try:
-        sets = _Catalogue.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8"))).datasets
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sets = _Catalogue.model_validate(read_yaml(path)).datasets
+    except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: the catalogue of data sets cannot be read ({error}).") from None
     except ValidationError as error:
         keys = ", ".join(Dataset.model_fields)

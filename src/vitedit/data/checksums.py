@@ -28,5 +28,5 @@ def _folder(path: Path) -> tuple[str, int, str, str]:
         file.relative_to(path).as_posix(): file.stat().st_size for file in path.rglob("*") if file.is_file()
     }
     listed = "".join(f"{name}\t{size}\n" for name, size in sorted(sizes.items()))
-    digest = hashlib.sha256(listed.encode()).hexdigest()
+    digest = hashlib.sha256(listed.encode(errors="surrogateescape")).hexdigest()  # names need not be text
     return str(path), sum(sizes.values()), digest, f"names and sizes of {len(sizes):,} files"

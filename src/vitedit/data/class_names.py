@@ -39,9 +39,17 @@ class ClassNames:
         for fold, table in self._tables:
             if found := table.get(fold(name)):
                 return self._single(found)
+        return self.unknown
+
+    @property
+    def unknown(self) -> str:
+        """Why a name has no index that none of the classes has."""
+        return f"is no class index, WordNet id or name of a class ({self._shown()})"
+
+    def similar(self, name: str) -> str:
+        """Names like one that no class has, to be read after `unknown`. Takes milliseconds: not to be asked for every label."""
         near = get_close_matches(_folded(name), self._first_names, n=3, cutoff=0.7)
-        hint = f"; similar: {', '.join(near)}" if near else ""
-        return f"is no class index, WordNet id or name of a class ({self._shown()}){hint}"
+        return f"; similar: {', '.join(near)}" if near else ""
 
     def _single(self, found: Sequence[int]) -> int | str:
         if len(found) == 1:

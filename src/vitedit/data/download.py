@@ -15,6 +15,7 @@ import yaml
 from vitedit.data.catalogue import UNKNOWN_SUM, Dataset, human
 from vitedit.errors import ArtifactError
 from vitedit.progress import track
+from vitedit.yaml_files import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def verify(name: str, one: Dataset, file: Path, place: Path) -> None:
         ArtifactError: The file is another one than that in the catalogue, or than at first use.
     """
     lock = lock_file(place)
-    records = yaml.safe_load(lock.read_text()) if lock.exists() else {}
+    records = _records(lock)
     log.info("checking %s", file)
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -196,6 +197,20 @@ def verify(name: str, one: Dataset, file: Path, place: Path) -> None:
         origin = one.address or one.hub or "by hand"
         entry = {"address": origin, "sha256": found, "bytes": file.stat().st_size, "date": today}
         _write(lock, records | {name: entry})
+
+
+def _records(lock: Path) -> dict[str, dict[str, str | int]]:
+    """What was recorded of each data set."""
+    try:
+        records = (read_yaml(lock) if lock.exists() else None) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ArtifactError(f"{lock}: the recorded checksums cannot be read ({error}). {_UNREADABLE}") from None
+    if not isinstance(records, dict) or not all(isinstance(one, dict) for one in records.values()):
+        raise ArtifactError(f"{lock}: no mapping of data sets to checksums. {_UNREADABLE}")
+    return records
+
+
+_UNREADABLE = "Mend the file, or delete it: the files that are there now then count as right."
 
 
 def _write(lock: Path, records: dict[str, dict[str, str | int]]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,14 @@ from vitedit.errors import ConfigError, ImageError, UnknownNameError
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 SIXTEEN_TO_EIGHT_BITS = 257  # maps 65535 to 255
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats of `SUFFIXES`. Left to itself it goes by content, and starts Ghostscript for PostScript."""
+HALF_LETTER = re.compile("[\ud800-\udfff]")
+"""Stands in a name for bytes that are no text."""
+MOST_PIXELS = 89_000_000
+"""Of one image, where Pillow begins to warn; decoding takes a few times its 0.3 GB."""
+MOST_STRETCH = 100
+"""Longer side over the shorter. The shorter is made as long as the model's input, and the longer with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +87,8 @@ def open_images(name: str, config: ImagesConfig, classes: Sequence[str] | None =
     listed = sorted(_unmasked(name, config, files).intersection(files if labels is None else labels))
     if not listed:
         raise ImageError(f"images.{name}: `mask`, `rows` and `label_map` leave no image of {len(files)}.")
+    if odd := next(filter(HALF_LETTER.search, listed), None):
+        raise ImageError(f"images.{name}: the name {odd!r} is not UTF-8, so no table can hold it; rename the file.")
     indices = None if labels is None else np.array([labels[file] for file in listed], np.int64)
     return ImageSet(name, tuple(listed), indices, source)
 
@@ -188,8 +199,9 @@ def _picture(name: str, source: Source, file: str) -> Image.Image:
 
 
 def _decode(content: bytes) -> Image.Image:
-    """Upright RGB image from the bytes of a file of any common format and depth."""
-    with Image.open(io.BytesIO(content)) as image:
+    """Upright RGB image from the bytes of a file of one of the `FORMATS`, of any depth."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_sides(*image.size)
         if image.mode == "F":
             raise OSError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
         upright = ImageOps.exif_transpose(image)
@@ -199,3 +211,11 @@ def _decode(content: bytes) -> Image.Image:
         if upright.mode == "P" and "transparency" in upright.info:
             upright = upright.convert("RGBA")  # what Pillow warns to do first
         return upright.convert("RGB")
+
+
+def _check_sides(width: int, height: int) -> None:
+    """Refuses what would take too much memory, before anything is decoded."""
+    if not 0 < width * height <= MOST_PIXELS:
+        raise OSError(f"{width} x {height} pixels; from 1 to {MOST_PIXELS:,} are read")
+    if max(width, height) > MOST_STRETCH * min(width, height):
+        raise OSError(f"{width} x {height} pixels; the longer side may be {MOST_STRETCH} times the shorter")

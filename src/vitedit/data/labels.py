@@ -14,7 +14,9 @@ from vitedit.errors import ImageError
 
 log = logging.getLogger(__name__)
 
-GROUP = re.compile(r"(\d+)(_.*)?")
+MOST_DIGITS = 9
+"""Of a class index; one that is longer fits no integer of an array."""
+GROUP = re.compile(rf"(\d{{1,{MOST_DIGITS}}})(_.*)?")
 NO_INDEX = "is no class index (0, 1, 2, ...)"
 NO_NAMES = f"{NO_INDEX}; `classes` could say what names mean"
 NO_ORDER = (
@@ -43,7 +45,7 @@ def read_labels(
     tags = read_tags(name, config, files) if config.labels == "csv" else _folders(name, files)
     meanings = _meanings(name, config, sorted({tag.label for tag in tags.values()}), classes)
     if unclear := {label: why for label, why in meanings.items() if isinstance(why, str)}:
-        raise ImageError(_complaint(name, config, tags, unclear))
+        raise ImageError(_complaint(name, config, tags, unclear, None if classes is None else ClassNames(classes)))
     found = {file: index for file, tag in tags.items() if isinstance(index := meanings[tag.label], int)}
     if several := [label for label, meaning in meanings.items() if meaning is None]:
         log.info(
@@ -65,10 +67,16 @@ def _folders(name: str, files: Sequence[str]) -> dict[str, Tag]:
     return {file: Tag(file.split("/", 1)[0], 0) for file in files}
 
 
-def _complaint(name: str, config: ImagesConfig, tags: Mapping[str, Tag], unclear: Mapping[str, str]) -> str:
+def _complaint(
+    name: str,
+    config: ImagesConfig,
+    tags: Mapping[str, Tag],
+    unclear: Mapping[str, str],
+    names: ClassNames | None,
+) -> str:
     """What is wrong with the first label that has no meaning."""
     label, line = next(tag for tag in tags.values() if tag.label in unclear)
-    why = unclear[label]
+    why = unclear[label] + (names.similar(label) if names and unclear[label] == names.unknown else "")
     if line:
         return f"images.{name}: {config.csv}, line {line}: '{label}' in column `{config.label_column}` {why}."
     alone = len({tag.label for tag in tags.values()}) == 1
@@ -101,7 +109,7 @@ def _meanings(
 
 def _index(label: str, names: ClassNames | None) -> int | str:
     """A class index; refused where a class of another index is called so."""
-    if not label.isdecimal():
+    if not label.isdecimal() or len(label) > MOST_DIGITS:
         return NO_INDEX
     named = names.by_line(label) if names is not None else []
     if named and named != [int(label)]:
@@ -122,7 +130,7 @@ def read_label_map(name: str, path: Path) -> dict[str, int | None]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ImageError(
             f"images.{name}: the label map {path} cannot be read ({error}). {remedy(path)}"
         ) from error
@@ -130,7 +138,7 @@ def read_label_map(name: str, path: Path) -> dict[str, int | None]:
         raise ImageError(f"images.{name}: {path} holds no mapping of labels to class indices.")
     meant = {label: given if isinstance(given, list) else [given] for label, given in content.items()}
     for label, indices in meant.items():
-        if not all(type(index) is int and index >= 0 for index in indices):
+        if not all(type(index) is int and 0 <= index < 10**MOST_DIGITS for index in indices):
             raise ImageError(
                 f"images.{name}: {path} maps '{label}' to {content[label]!r}, which is no class index or list of them."
             )

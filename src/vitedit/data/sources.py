@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from tarfile import TarError
 from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile, ZipFile
 
 from vitedit.config import ImagesConfig
 from vitedit.data.tar import Place, is_inside, read_index
 from vitedit.errors import ImageError
+from vitedit.zips import read_member
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+MOST_BYTES = 2**28
+"""Bytes of one image: as many as the largest that is decoded takes without compression."""
 
 
 @runtime_checkable
@@ -26,7 +28,7 @@ class Source(Protocol):
         ...
 
     def read(self, name: str) -> bytes:
-        """Content of one file. Raises OSError or BadZipFile if it is missing or damaged."""
+        """Content of one file of at most `MOST_BYTES`. Raises OSError if it is missing, of a damaged one almost anything."""
         ...
 
 
@@ -39,23 +41,29 @@ def open_source(name: str, config: ImagesConfig) -> Source:
     path = config.path
     if not is_inside(config.folder):
         raise ImageError(f"images.{name}.folder: '{config.folder}' leaves {path}; name a folder inside it.")
+    try:
+        return _open(name, path, config.folder)
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"images.{name}: nothing at {path}. {remedy(path)}") from None
+    except Exception as error:  # of a damaged archive the readers raise almost anything
+        kind = "tar" if _is_tar(path) else "zip"
+        raise ImageError(
+            f"images.{name}: {path} is no readable folder or {kind} file ({error}). {remedy(path)}"
+        ) from error
+
+
+def _open(name: str, path: Path, folder: str) -> Source:
     if path.is_dir():
-        return Folder(path / config.folder)
+        return Folder(path / folder)
     if path.name.lower().endswith(COMPRESSED) and path.exists():
         raise ImageError(
             f"images.{name}: {path} is compressed as a whole, so no image in it can be read without all before it. "
             "Unpack it, or decompress it to a .tar file (gunzip, bunzip2, unxz)."
         )
-    try:
-        state = path.stat()
-        return _open_archive(path, config.folder, (state.st_mtime_ns, state.st_size))
-    except FileNotFoundError:
-        raise ImageError(f"images.{name}: nothing at {path}. {remedy(path)}") from None
-    except (OSError, BadZipFile, TarError) as error:
-        kind = "tar" if _is_tar(path) else "zip"
-        raise ImageError(
-            f"images.{name}: {path} is no readable folder or {kind} file ({error}). {remedy(path)}"
-        ) from error
+    state = path.stat()
+    return _open_archive(path, folder, (state.st_mtime_ns, state.st_size))
 
 
 def remedy(path: Path) -> str:
@@ -97,7 +105,11 @@ class Folder:
         """Content of one file."""
         if not is_inside(name):
             raise OSError("the name leaves the folder")
-        return (self.path / name).read_bytes()
+        file = self.path / name
+        if not file.is_file():  # a pipe would be waited for
+            raise OSError("there is no such file")
+        _check_size(file.stat().st_size)
+        return file.read_bytes()
 
     def _walk(self) -> Iterator[str]:
         visited: set[str] = set()
@@ -107,6 +119,11 @@ class Folder:
                 name for name in sorted(below) if os.path.realpath(os.path.join(folder, name)) not in visited
             ]
             yield from ((Path(folder) / name).relative_to(self.path).as_posix() for name in files)
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise OSError(f"it has {size:,} bytes, of at most {MOST_BYTES:,} that are read")
 
 
 def _prefix(folder: str) -> str:
@@ -133,7 +150,8 @@ class ZipArchive:
     def read(self, name: str) -> bytes:
         """Content of one member."""
         try:
-            return self._archive().read(self._prefix + name)
+            archive = self._archive()
+            return read_member(archive, archive.getinfo(self._prefix + name), MOST_BYTES)
         except (KeyError, RuntimeError, NotImplementedError) as error:
             raise OSError(*error.args) from None  # absent; encrypted; unknown compression
 
@@ -165,6 +183,7 @@ class TarArchive:
         if name not in self._places:
             raise OSError("there is no such member in the archive")
         place = self._places[name]
+        _check_size(place.size)
         with self.path.open("rb") as file:
             file.seek(place.offset)
             content = file.read(place.size)

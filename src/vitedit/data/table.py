@@ -11,6 +11,8 @@ from vitedit.data.sources import remedy
 from vitedit.errors import ImageError
 
 SHOWN = 12
+MOST_COLUMNS = 1000
+"""A short line takes as many cells as the first line has columns, so a file of megabytes could fill any memory."""
 
 
 class Tag(NamedTuple):
@@ -86,20 +88,27 @@ def _instead(rows: Sequence[Mapping[str, str]], asked: Mapping[str, str | int | 
 
 
 def _rows(name: str, config: ImagesConfig) -> list[dict[str, str]]:
-    """All rows, columns checked."""
+    """All rows with the columns that are needed."""
+    needed = (config.file_column, config.label_column, *config.rows, *config.except_rows)
     try:
         with open(str(config.csv), newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows, columns = list(reader), list(reader.fieldnames or [])
+            _check_columns(name, config, list(reader.fieldnames or []), needed)
+            return [{column: row[column] for column in needed} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageError(
             f"images.{name}: the table {config.csv} cannot be read ({error}). {remedy(Path(str(config.csv)))}"
         ) from error
-    needed = (config.file_column, config.label_column, *config.rows, *config.except_rows)
-    missing = [column for column in needed if column not in columns]
-    if missing:
+
+
+def _check_columns(name: str, config: ImagesConfig, columns: Sequence[str], needed: Sequence[str]) -> None:
+    if len(columns) > MOST_COLUMNS:
+        raise ImageError(
+            f"images.{name}: the first line of {config.csv} has {len(columns):,} columns, of at most {MOST_COLUMNS:,}; "
+            "it has to be a table with a row a file."
+        )
+    if missing := [column for column in needed if column not in columns]:
         raise ImageError(
             f"images.{name}: {config.csv} has no column '{missing[0]}', only {', '.join(columns)}; "
             "set `file_column`, `label_column`, `rows` and `except_rows`."
         )
-    return rows

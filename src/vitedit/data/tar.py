@@ -3,8 +3,25 @@
 import posixpath
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
-from tarfile import BLOCKSIZE, ReadError, TarFile, TarInfo
-from typing import NamedTuple
+from tarfile import (
+    BLOCKSIZE,
+    GNUTYPE_LONGLINK,
+    GNUTYPE_LONGNAME,
+    SOLARIS_XHDTYPE,
+    XGLTYPE,
+    XHDTYPE,
+    ReadError,
+    TarFile,
+    TarInfo,
+)
+from typing import Any, NamedTuple
+
+MOST_LINKS = 40
+"""Links that lead to each other, as many as Linux follows."""
+HEADERS = (XHDTYPE, XGLTYPE, SOLARIS_XHDTYPE, GNUTYPE_LONGNAME, GNUTYPE_LONGLINK)
+MOST_HEADER = 2**14
+"""Bytes of the header of one member that does not fit into a block: four of the longest paths. Python searches through it in
+quadratic time."""
 
 
 class Place(NamedTuple):
@@ -12,6 +29,15 @@ class Place(NamedTuple):
 
     offset: int
     size: int
+
+
+class _Member(TarInfo):
+    """A member whose headers are of a size that an honest archive may have."""
+
+    def _proc_member(self, tarfile: TarFile) -> Any:  # made to be overridden, by a comment in `tarfile`
+        if self.size < 0 or (self.size > MOST_HEADER and self.type in HEADERS):
+            raise ReadError(f"damaged: a member with a header of {self.size:,} bytes")
+        return super()._proc_member(tarfile)  # type: ignore[misc]  # not in the stubs
 
 
 def is_inside(name: str) -> bool:
@@ -29,8 +55,12 @@ def read_index(path: Path) -> dict[str, Place]:
     """
     places: dict[str, Place] = {}
     links: dict[str, str] = {}
-    with TarFile.open(path, "r:") as archive:
+    end = 0
+    with TarFile.open(path, "r:", tarinfo=_Member) as archive:
         for member in archive:
+            if member.size < 0 or archive.offset <= end:  # Python would read it again and again
+                raise ReadError(f"damaged: its member '{member.name}' ends before it begins")
+            end = archive.offset
             if not is_inside(member.name):
                 raise ReadError(f"its member '{member.name}' climbs out of the archive")
             name = posixpath.normpath(member.name)
@@ -61,10 +91,9 @@ def _target(name: str, link: TarInfo) -> str:
 
 def _follow(link: str, places: Mapping[str, Place], links: Mapping[str, str]) -> Place:
     """Place of the file at the end of a chain of links."""
-    name, passed = link, set[str]()
-    while name in links and name not in passed:
-        passed.add(name)
-        name = links[name]
+    name = link
+    for _ in range(MOST_LINKS):
+        name = links.get(name, name)
     if name not in places:
         raise ReadError(f"its link '{link}' leads to no file in it; unpack it and use the folder")
     return places[name]

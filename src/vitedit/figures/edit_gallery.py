@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from vitedit.figures.style import methods, words
+from vitedit.figures.words import harmless
 
 PLACE = ["backbone", "method", "setting", "subset", "group"]
 ROLES = ("edit", "neighbour", "flipped")
@@ -34,7 +35,7 @@ def edit_gallery(shown: pd.DataFrame) -> dict[str, Any]:
             {
                 "backbone": place["backbone"],
                 "method": look[place["method"]].words + (f", {setting}" if setting else ""),
-                "group": f"{words(place['subset'])}: {place['group']}, {first['label_name']}",
+                "group": harmless(f"{words(place['subset'])}: {place['group']}, {first['label_name']}"),
                 "corrected": f"{first['neighbours_right']} of {first['neighbours']}",
                 "flipped": f"{first['locality_flipped']} of {first['locality']}",
                 "images": {role: _images(rows[rows["role"] == role], pictures) for role in ROLES},
@@ -51,7 +52,7 @@ def as_json(gallery: dict[str, Any]) -> str:
 def _images(rows: pd.DataFrame, pictures: dict[bytes, int]) -> list[dict[Hashable, Any]]:
     kept = ["label_name", "before_name", "after_name", "right_before", "right_after"]
     numbers = [pictures.setdefault(png, len(pictures)) for png in rows["png"]]
-    return rows[kept].assign(picture=numbers).to_dict("records")
+    return rows[kept].map(harmless).assign(picture=numbers).to_dict("records")
 
 
 def _uri(png: bytes) -> str:

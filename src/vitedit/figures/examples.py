@@ -44,9 +44,8 @@ def examples(pairs: pd.DataFrame, gallery: pd.DataFrame) -> pd.DataFrame:
         [pairs[[f"group_{side}", f"file_{side}"]].set_axis(["group", "file"], axis=1) for side in "ab"]
     )
     images = gallery[gallery["role"].isin(["edit", "neighbour"])].merge(compared.drop_duplicates())
-    images["title"] = images["group"].map(
-        images.groupby("group")[["label_name", "predicted_name"]].apply(_title)
-    )
+    titles = {group: _title(part) for group, part in images.groupby("group")}
+    images["title"] = images["group"].map(titles)
     images = images.groupby("group", sort=False).head(_EACH)
     whole = images.groupby("group")["file"].transform("size") == _EACH
     kept = list(dict.fromkeys(images.loc[whole, "group"]))[:_GROUPS]

@@ -1,5 +1,6 @@
 """One look for all figures: palette, names in words, reading tables, saving figures."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -116,6 +117,7 @@ _RC: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a name may hold dollar signs, carets and underscores
 }
 
 STYLED = mpl.rc_context(cast(Any, sns.axes_style("whitegrid") | _RC))
@@ -209,6 +211,24 @@ def percent_axis(axis: matplotlib.axis.Axis) -> None:
     """Ticks as plain per cent numbers."""
     axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+
+
+class PowersOfTen(ticker.LogFormatterSciNotation):
+    """Ticks of a logarithmic axis in plain text, such as 2×10⁻³, as `text.parse_math` is off."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """One tick; empty where matplotlib leaves it out."""
+        text = re.sub(r"\$\\mathdefault\{(.*)\}\$", r"\1", super().__call__(x, pos)).replace(r"\times", "×")
+        return re.sub(r"\^\{(-?\d+)\}", lambda found: found[1].translate(_SUPERSCRIPTS), text)
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def log_axis(axis: matplotlib.axis.Axis) -> None:
+    """Ticks as powers of ten; for an axis that is logarithmic already."""
+    axis.set_major_formatter(PowersOfTen())
+    axis.set_minor_formatter(PowersOfTen())
 
 
 def intervals(axis: Axes, points: pd.DataFrame, look: Look, strength: float) -> None:

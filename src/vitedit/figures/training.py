@@ -15,6 +15,7 @@ from vitedit.figures.style import (
     empty,
     grid,
     legend_below,
+    log_axis,
     methods,
     notice,
     panel_title,
@@ -152,6 +153,7 @@ def _editor_scale(axis: Axes, name: str, log: pd.DataFrame) -> None:
         axis.set_ylim(-3, 103)
     elif len(log) and (log[name] > 0).all():
         axis.set_yscale("log")
+        log_axis(axis.yaxis)
 
 
 def _before(axis: Axes, rows: pd.DataFrame) -> None:

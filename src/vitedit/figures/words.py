@@ -1,13 +1,35 @@
 """Tables and sentences for people: rates in per cent with intervals, Markdown computed from the tables."""
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from vitedit.figures.style import PROPOSED, group_title, methods, words
 
 VERDICTS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
 """Verdicts of claims with their marks."""
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and marks that turn the direction of what follows: a name could rewrite the sentence that it stands in."""
+
+
+def harmless(value: Any) -> Any:
+    """A name from the data with a placeholder for signs that cannot be seen; anything else as it is."""
+    return _UNSEEN.sub("\ufffd", value) if type(value) is str else value
+
+
+def literal(name: str) -> str:
+    """A name from the data as Markdown that shows it letter by letter, whatever signs there are in it."""
+    return re.sub(r"[^\w\s]|_|\s(?<! )", lambda sign: f"&#{ord(sign[0])};", harmless(name))
+
+
+def readable(table: pd.DataFrame, precision: int = 6) -> Styler:
+    """A table for a notebook, without the index; names in it are shown as they are, never as markup."""
+    return table.map(harmless).style.hide(axis="index").format(precision=precision, escape="html")
 
 
 def percentages(mean: float, low: float, high: float, unit: str = " %") -> str:
@@ -49,7 +71,8 @@ def groups_markdown(groups: pd.DataFrame) -> str:
     lines = []
     for (backbone, subset), part in groups.groupby(["backbone", "subset"], sort=False):
         largest = part.loc[part["images"].idxmax()]
-        images, title = part["images"], group_title(largest["label_name"], largest["predicted_name"])
+        images = part["images"]
+        title = literal(group_title(largest["label_name"], largest["predicted_name"]))
         text = f"- **{words(str(subset))}** ({backbone}): {len(part)} groups of {images.min()} to {images.max()} images, "
         text += (
             f"{images.sum()} images and {part['edits'].sum()} edit samples in all; the largest is “{title}”."

@@ -16,6 +16,7 @@ import yaml
 
 from vitedit.errors import ConfigError
 from vitedit.measure.bootstrap import interval
+from vitedit.yaml_files import read_yaml
 
 Verdict = Literal["reproduced", "not reproduced", "undecided"]
 Paper = Mapping[str, Any]
@@ -104,7 +105,7 @@ def read_paper_values(path: Path = PAPER_VALUES) -> Paper:
         ConfigError: The file is missing or no mapping of sections.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path}: what the paper printed cannot be read ({error}). Run in the repository."

@@ -6,14 +6,12 @@ name: position embeddings are resampled where the configuration sets another `im
 
 import argparse
 import json
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import clean_state_dict
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
@@ -22,18 +20,15 @@ from torch import Tensor
 from vitedit.config import ModelConfig
 from vitedit.errors import ArtifactError
 from vitedit.model.jax_release import fill_from_npz
+from vitedit.model.torch_files import check
 
 WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict")
 """Keys that training scripts keep the weights under, beside the optimiser's state."""
-UNREADABLE = (
-    SafetensorError,
-    OSError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+NUMBERS = {
+    *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+}
+"""Types that weights and the counters beside them are stored in; PyTorch can load others, but not compute with them."""
 UNTRANSLATABLE = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, AssertionError)
 
 
@@ -86,25 +81,38 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     _require(path)
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except UNREADABLE as error:
+    except Exception as error:  # readers raise almost anything of damaged files
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArtifactError(
             f"{path}: damaged, or more than tensors in it ({reason}). Of a file that you trust, save the weights alone: "
             "`torch.save(model.state_dict(), FILE)`."
         ) from None
-    while isinstance(state, Mapping) and (inner := [state[key] for key in WRAPPERS if key in state]):
-        state = inner[0]
+    for _ in WRAPPERS:  # not for ever: a file may hold itself
+        inner = [state[key] for key in WRAPPERS if key in state] if isinstance(state, Mapping) else []
+        state = inner[0] if inner else state
     if not isinstance(state, Mapping) or not state:
         raise ArtifactError(f"{path}: a {type(state).__name__} in place of named tensors (a state dict).")
-    if others := [str(name) for name, value in state.items() if not isinstance(value, Tensor)]:
+    if others := [str(name) for name, value in state.items() if not _is_weight(name, value)]:
         raise ArtifactError(
             f"{path}: no tensors under {_some(others)}; weights are looked for at the top or under {', '.join(WRAPPERS)}."
         )
     return clean_state_dict(dict(state))
 
 
+def _is_weight(name: object, value: object) -> bool:
+    """Whether a value is a named tensor of numbers, each of them in the file.
+
+    A tensor may repeat what is stored, and so take more memory than there is, once it is read.
+    """
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        return False
+    plain = value.layout is torch.strided and value.device.type == "cpu" and value.dtype in NUMBERS
+    return plain and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def _unpickle(path: Path) -> Any:
     """Training scripts store their arguments beside the weights: plain data, unlike anything else that is no tensor."""
+    check(path)
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -21,7 +21,15 @@ from vitedit.figures.edit_gallery import as_json, edit_gallery
 from vitedit.figures.page_script import SCRIPT
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
-from vitedit.figures.words import VERDICTS, curves_table, groups_table, harmonic, layers_table, percentages
+from vitedit.figures.words import (
+    VERDICTS,
+    curves_table,
+    groups_table,
+    harmless,
+    harmonic,
+    layers_table,
+    percentages,
+)
 from vitedit.timings import Timing, read_timings
 
 Tables = dict[str, pd.DataFrame]
@@ -38,7 +46,7 @@ def page(config: Config, *, output: Path) -> None:
     folder = output.parent
     tables = {name: load(folder / "tables", name) for name in TABLES if name != "gallery"}
     timings, tested = _timings(folder / "timings"), tables["claims"]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=harmless)
     text = environment.from_string(TEMPLATE).render(
         run=config.run,
         style=STYLE,

@@ -115,14 +115,32 @@ class Hypernet(nn.Module):
         """
         tensors, meta = load_tensors(path, depends)
         names = [site.name for site in base.sites]
-        if list(meta.get("sizes", {})) != names:
+        sizes = meta.get("sizes")
+        trained = list(sizes) if isinstance(sizes, dict) else []
+        if trained != names:
             raise ArtifactError(
-                f"{path}: a hypernetwork for the sites {list(meta.get('sizes', {}))}, but {names} are to be edited. "
+                f"{path}: a hypernetwork for the sites {trained}, but {names} are to be edited. "
                 "Run rule meta_train again."
             )
-        network = cls(sizes=meta["sizes"], **meta["shape"])
-        network.load_state_dict(tensors)
+        try:
+            _check_shapes(cls, meta, tensors)
+            network = cls(sizes=meta["sizes"], **meta["shape"])
+            network.load_state_dict(tensors)
+        except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+            raise ArtifactError(f"{path}: its weights are not of the shape that it says ({error}).") from None
         return network.eval().requires_grad_(False)
+
+
+def _check_shapes(cls: type[Hypernet], meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError for weights of another shape than the file says, before a network of that shape takes memory."""
+    if odd := [one for part in ("sizes", "shape") for one in meta[part].values() if not isinstance(one, int)]:
+        raise ValueError(f"{odd[0]!r} in place of a number")
+    if not 0 < meta["shape"]["blocks"] <= len(tensors):
+        raise ValueError(f"{meta['shape']['blocks']} blocks in {len(tensors)} tensors")
+    with torch.device("meta"):
+        asked = cls(sizes=meta["sizes"], **meta["shape"]).state_dict()
+    if {name: one.shape for name, one in asked.items()} != {name: one.shape for name, one in tensors.items()}:
+        raise ValueError("other tensors")
 
 
 def soften(
