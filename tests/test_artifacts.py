@@ -2,12 +2,17 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from vitedit.artifacts import (
     atomic,
+    drop_state,
     load_json,
     load_table,
     numpy_rng,
@@ -75,6 +80,45 @@ def test_a_damaged_file_is_refused(tmp_path, kind):
         load(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["tensors", "table"])
+def test_rubbish_in_the_middle_of_a_file_is_refused(tmp_path, name):
+    file, save, load = KINDS[name]
+    path = tmp_path / file
+    if name == "tensors":
+        save_tensors(
+            path, {"w": torch.arange(1000.0), "none": torch.zeros(0), "one": torch.tensor(3.0)}, META
+        )
+    else:
+        save_table(path, pd.DataFrame({"w": np.random.default_rng(0).random(1000)}), META)
+    load(path)
+    content = bytearray(path.read_bytes())
+    at = 3000  # among the numbers of both
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="damaged"):
+        load(path)
+
+
+def test_tensors_of_others_have_no_checksum_and_are_read(tmp_path):
+    save_file(TENSORS, tmp_path / "x")
+    assert torch.equal(load_tensors(tmp_path / "x")[0]["w"], TENSORS["w"])
+
+
+@pytest.mark.parametrize("rubbish", [b"{", b"\xff\xfe"])
+def test_damaged_provenance_of_a_table_is_refused(tmp_path, rubbish):
+    arrow = pa.Table.from_pandas(TABLE).replace_schema_metadata({b"vitedit": rubbish})
+    pq.write_table(arrow, tmp_path / "x")
+    with pytest.raises(ArtifactError, match="damaged"):
+        load_table(tmp_path / "x", {"seed": 0})
+
+
+def test_what_a_killed_write_left_is_swept_away_by_the_next(tmp_path):
+    for name in (".x.json.17.tmp", ".x.json.18.tmp", ".y.json.17.tmp"):
+        (tmp_path / name).write_text("half")
+    save_json(tmp_path / "x.json", {}, {})
+    assert sorted(os.listdir(tmp_path)) == [".y.json.17.tmp", "x.json"], "that of another file stays"
+
+
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
@@ -131,7 +175,39 @@ def test_state_of_an_interrupted_stage(tmp_path, caplog):
     save_state(path, {"epoch": 3, "rows": [{"kl": 0.5}], **TENSORS}, {"a": 1})
     kept = load_state(path, {"a": 1})
     assert kept["epoch"] == 3 and kept["rows"] == [{"kl": 0.5}] and torch.equal(kept["w"], TENSORS["w"])
-    assert load_state(path, {"a": 2}) is None and "another configuration" in caplog.text
+    assert load_state(path, {"a": 2}) is None
+    assert (
+        f"{path}: belongs to another configuration, code or input (a: made with 1, configuration says 2)"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_a_damaged_state_is_refused(tmp_path, kept):
+    path = tmp_path / "state.pt"
+    save_state(path, {"w": torch.rand(1000)}, {})
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ArtifactError, match="state.pt: damaged.*Delete it"):
+        load_state(path, {})
+
+
+def test_rubbish_in_a_state_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    save_state(path, {"w": torch.rand(1000)}, {})
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="state.pt: damaged"):
+        load_state(path, {})
+
+
+def test_a_finished_stage_leaves_no_state_and_no_part_of_one(tmp_path):
+    for name in ("state.pt", ".state.pt.17.tmp", "other.pt"):
+        (tmp_path / name).write_text("")
+    drop_state(tmp_path / "state.pt")
+    drop_state(tmp_path / "state.pt")
+    assert os.listdir(tmp_path) == ["other.pt"]
 
 
 def test_seeds_depend_on_every_part_and_nothing_else():

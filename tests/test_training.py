@@ -30,12 +30,14 @@ def test_every_iteration_is_run_and_logged(tmp_path):
     assert log["total"].tolist() == [0, 1, 5, 18, 58]
 
 
-def test_a_killed_training_goes_on_from_its_last_state(tmp_path):
+def test_a_killed_training_goes_on_from_its_last_state(tmp_path, caplog):
+    caplog.set_level("INFO")
     with pytest.raises(KeyboardInterrupt):
         run(Counter(stop=3), 5, 2, tmp_path / "state.pt", {"a": 1})
     resumed = Counter()
     log = run(resumed, 5, 2, tmp_path / "state.pt", {"a": 1})
     assert resumed.done == [2, 3, 4] and log["total"].tolist() == [0, 1, 5, 18, 58]
+    assert f"going on after 2 of 5, from {tmp_path / 'state.pt'}" in caplog.text
 
 
 def test_a_state_of_another_configuration_is_left_alone(tmp_path, caplog):

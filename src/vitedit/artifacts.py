@@ -1,9 +1,11 @@
 """Files that stages leave behind, each whole or absent, each with its provenance: tables (parquet), JSON; tensors in tensors.py.
 
 Every write goes to a temporary name in the same folder and is renamed, so that a killed job or a full disk never leaves
-half a file under the final name. Nothing here imports torch: stages without a model start in a second.
+half a file under the final name. Tables carry checksums of their content: what a disk has mangled is refused.
+Nothing here imports torch: stages without a model start in a second.
 """
 
+import glob
 import hashlib
 import json
 import logging
@@ -41,6 +43,7 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield temporary
         temporary.chmod(0o644)  # safetensors writes files that only their owner may read
         os.replace(temporary, path)
@@ -51,6 +54,12 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Deletes temporary files that killed processes left beside `path`; only one job at a time makes a file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def provenance(stage: str, depends: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +119,7 @@ def save_table(path: Path, table: pd.DataFrame, meta: Mapping[str, Any]) -> None
         {**(arrow.schema.metadata or {}), KEY.encode(): json.dumps(dict(meta)).encode()}
     )
     with atomic(path) as temporary:
-        pq.write_table(arrow, temporary)
+        pq.write_table(arrow, temporary, write_page_checksum=True)
 
 
 def load_table(path: Path, depends: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -120,7 +129,7 @@ def load_table(path: Path, depends: Mapping[str, Any] | None = None) -> pd.DataF
         ArtifactError: Missing, damaged or stale.
     """
     with readable(path):
-        arrow = pq.read_table(path)
+        arrow = pq.read_table(path, page_checksum_verification=True)
         meta, table = read_meta((arrow.schema.metadata or {}).get(KEY.encode(), b"{}")), arrow.to_pandas()
     check_fresh(path, meta, depends)
     return table
@@ -185,17 +194,18 @@ def check_fresh(path: Path, meta: Mapping[str, Any], depends: Mapping[str, Any] 
     if depends is None or meta.get("depends") == json.loads(json.dumps(depends)):
         return
     made = meta.get("depends", {})
-    differing = list(_differences(made, json.loads(json.dumps(depends))))
+    differing = list(differences(made, json.loads(json.dumps(depends))))
     raise ArtifactError(
         f"{path}: made under another configuration ({'; '.join(differing[:4])}). "
         f"Run rule {meta.get('stage', '?')} again, or delete the file."
     )
 
 
-def _differences(made: Any, asked: Any, place: str = "") -> Iterator[str]:
+def differences(made: Any, asked: Any, place: str = "") -> Iterator[str]:
+    """What differs between two configurations, in words."""
     if isinstance(made, dict) and isinstance(asked, dict):
         for key in sorted(made.keys() | asked.keys()):
-            yield from _differences(made.get(key), asked.get(key), f"{place}.{key}".lstrip("."))
+            yield from differences(made.get(key), asked.get(key), f"{place}.{key}".lstrip("."))
     elif made != asked:
         yield f"{place}: made with {made!r}, configuration says {asked!r}"
 
@@ -208,3 +218,9 @@ def seed_of(*parts: object) -> int:
 def numpy_rng(*parts: object) -> np.random.Generator:
     """A numpy generator that depends on nothing but `parts`."""
     return np.random.default_rng(seed_of(*parts))
+
+
+def drop_state(path: Path) -> None:
+    """Deletes the state of a stage that is done, and what killed attempts to write one have left."""
+    path.unlink(missing_ok=True)
+    _sweep(path)

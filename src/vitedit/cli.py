@@ -2,7 +2,7 @@
 
 A stage's flags are the keyword-only names of its function, its arguments those before the `*`. They carry paths and names
 only; choices live in the configuration, but for `--reference`; `--ablation` names one of its ablations.
-Exit codes: 0 done, 2 a mistake that the message explains, 1 anything else (with a traceback).
+Exit codes: 0 done, 2 a mistake that the message explains, 130 interrupted (Ctrl-C), 1 anything else (with a traceback).
 """
 
 import argparse
@@ -72,6 +72,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except ViteditError as error:
         print(f"vitedit: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("vitedit: interrupted; the same command goes on from what is kept", file=sys.stderr)
+        return 130
     return 0
 
 

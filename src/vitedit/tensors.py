@@ -2,25 +2,41 @@
 
 import json
 import logging
+import zlib
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vitedit.artifacts import KEY, atomic, check_fresh, read_meta, readable, seed_of
+from vitedit.artifacts import KEY, atomic, check_fresh, differences, read_meta, readable, seed_of
 
 log = logging.getLogger(__name__)
 
+CHECKSUM = "crc32"  # of a safetensors file's content, beside its provenance
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Writes tensors and their provenance as one safetensors file."""
+    """Writes tensors, their provenance and a checksum of their content as one safetensors file."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    known = {**meta, CHECKSUM: _checksum(contiguous)}
     with atomic(path) as temporary:
-        save_file(contiguous, temporary, metadata={KEY: json.dumps(dict(meta))})
+        # under one key: safetensors writes several in an order that changes from time to time
+        save_file(contiguous, temporary, metadata={KEY: json.dumps(known)})
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Of names and bytes of tensors on the CPU."""
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(name.encode(), crc)
+        crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, crc)
+    return f"{crc:08x}"
 
 
 def load_tensors(
@@ -34,6 +50,8 @@ def load_tensors(
     with readable(path), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping: it has no iterator
         meta = read_meta((file.metadata() or {}).get(KEY, "{}"))
+        if meta.pop(CHECKSUM, checksum := _checksum(tensors)) != checksum:
+            raise OSError("its content is not what was written")
     check_fresh(path, meta, depends)
     return tensors, meta
 
@@ -48,14 +66,26 @@ def save_state(path: Path, state: Mapping[str, Any], depends: Mapping[str, Any])
 
 
 def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The state of an interrupted stage; None without one, and None (with a warning) if it is another configuration's."""
+    """The state of an interrupted stage; None without one, and None (with a warning that says why) if it is of other work.
+
+    Raises:
+        ArtifactError: Damaged.
+    """
     if not Path(path).exists():
         return None
     with readable(path):
+        with ZipFile(path) as archive:  # torch itself does not look at its checksums
+            if (part := archive.testzip()) is not None:
+                raise OSError(f"the content of {part} is not what was written")
         kept = torch.load(path, weights_only=True, map_location="cpu")
         depends_on, state = kept["depends"], kept["state"]
     if depends_on != json.dumps(depends):
-        log.warning("%s: belongs to another configuration; starting anew.", path)
+        differing = differences(json.loads(depends_on), json.loads(json.dumps(depends)))
+        log.warning(
+            "%s: belongs to another configuration, code or input (%s); starting anew.",
+            path,
+            "; ".join(islice(differing, 4)),
+        )
         return None
     return state
 

@@ -1,5 +1,6 @@
 """The loop of every training that can be interrupted: iterations, a log row each, and a state on disk now and then."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -8,6 +9,8 @@ import pandas as pd
 
 from vitedit.progress import track
 from vitedit.tensors import load_state, save_state
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -55,6 +58,7 @@ def run(
     kept = load_state(state, depends)
     if kept is not None:
         training.restore(kept)
+        log.info("%s: going on after %d of %d, from %s", what, len(training.rows), iterations, state)
     done = len(training.rows)
     for iteration in track(range(done, iterations), what, iterations, done):
         training.step(iteration)

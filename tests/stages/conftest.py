@@ -3,12 +3,9 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
-from safetensors.torch import save_file
-from tiny import TINY
+from tiny import TINY, write_images_and_weights
 
 from vitedit.cli import main
 from vitedit.measure.verdicts import PAPER_VALUES
@@ -144,15 +141,7 @@ class World:
 
 def write_world(folder: Path, vit) -> None:
     """Images, checkpoint and configuration."""
-    rng = np.random.default_rng(0)
-    for label in range(5):
-        (folder / "world" / f"class{label}").mkdir(parents=True)
-        for index in range(12):
-            pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((24, 24)).save(
-                folder / "world" / f"class{label}" / f"{index:02d}.png"
-            )
-    save_file(vit.state_dict(), folder / "tiny.safetensors")
+    write_images_and_weights(folder, vit)
     (folder / PAPER_VALUES).parent.mkdir()
     shutil.copy(Path(__file__).parents[2] / PAPER_VALUES, folder / PAPER_VALUES)
     World(folder).configure()

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -85,15 +86,22 @@ def write_effective_config():
     """Writes the merged configuration, defaults included, if it differs from the file there and passes `vitedit check`."""
     text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
     path = Path(EFFECTIVE)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by runs that were killed
+            left.unlink()
+        temporary.write_text(text)
         shell(f"vitedit check --config {temporary}")  # settings, models and blocks, before hours of work
         if not path.exists() or path.read_text() != text:
             os.replace(temporary, path)
+    except OSError as error:
+        raise WorkflowError(
+            f"{path}: could not be written ({error}). Free space or fix the folder, then run again."
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     where = "here" if workflow.local_exec else "as cluster jobs"
     logger.info(f"Run '{CONFIG.run}' {where}; results: {RESULTS}/, configuration: {EFFECTIVE}")
 

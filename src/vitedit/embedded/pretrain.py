@@ -20,10 +20,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vitedit.artifacts import provenance
+from vitedit.artifacts import drop_state, provenance
 from vitedit.config import ModelConfig, PretrainConfig
 from vitedit.embedded.world import Pictures, gather, submit_range
 from vitedit.errors import ArtifactError, ConfigError, NumericalError
+from vitedit.lineage import code
 from vitedit.model.vit import blocks_of, build_vit
 from vitedit.tensors import load_state, load_tensors, save_state, save_tensors
 
@@ -65,7 +66,7 @@ def pretrain(
             run.train_epoch(pictures)
             run.save()
     save_tensors(output, run.model.state_dict(), provenance("pretrain", run.depends))
-    run.file.unlink(missing_ok=True)  # a finished state would make the next training end at once
+    drop_state(run.file)  # a finished state would make the next training end at once
 
 
 def initial_model(config: ModelConfig, settings: PretrainConfig, start: Path | None) -> VisionTransformer:
@@ -121,6 +122,7 @@ class _Run:
             raise ConfigError(f"model '{config.name}' has no section `pretrain`, so it is not trained here.")
         self.settings, self.file, self.device = config.pretrain, file, device
         self.depends = config.model_dump(mode="json", exclude={"checkpoint"}) | _origin(start)
+        self.work = self.depends | {"code": code("pretrain")}  # with other code it would be another training
         self.epoch = 0
         self.model = initial_model(config, self.settings, start).to(device)
         self.optimiser = torch.optim.AdamW(
@@ -144,16 +146,17 @@ class _Run:
 
     def _resume(self) -> None:
         """Goes on from the saved state, if there is one of this configuration."""
-        saved = load_state(self.file, self.depends)
+        saved = load_state(self.file, self.work)
         if saved is not None:
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             self.epoch = saved["epoch"]
+            log.info("going on after epoch %d of %d, from %s", self.epoch, self.settings.epochs, self.file)
 
     def save(self) -> None:
         """Keeps the state of the last finished epoch."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        save_state(self.file, {"epoch": self.epoch, **parts}, self.depends)
+        save_state(self.file, {"epoch": self.epoch, **parts}, self.work)
 
     def train_epoch(self, pictures: Pictures) -> None:
         """One pass over the pictures, and one line in the log."""

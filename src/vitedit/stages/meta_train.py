@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vitedit.artifacts import provenance, save_table, seed_of
+from vitedit.artifacts import drop_state, provenance, save_table, seed_of
 from vitedit.config import Config
-from vitedit.lineage import depends
+from vitedit.lineage import code, depends
 from vitedit.stages.backbone import Backbone
+from vitedit.stages.resume import same_work
 from vitedit.stages.unused import open_pseudo
 from vitedit.where import metatrain
 from vitedit.where.hypernet import Hypernet
@@ -44,11 +45,14 @@ def meta_train(
     else:
         pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
         training = metatrain.MetaTraining(base.split, _network(config, base), config.meta_train, config.seed)
-        table = metatrain.meta_train(training, pseudo.batch, state, needs)
+        inputs = [benchmark, locality, choice, config.checkpoint(backbone)]
+        table = metatrain.meta_train(
+            training, pseudo.batch, state, same_work(needs, code("meta_train"), inputs)
+        )
         network = training.network
     network.save(output, made)
     save_table(log_table, table, made)
-    state.unlink(missing_ok=True)
+    drop_state(state)
 
 
 def _network(config: Config, base: Backbone) -> Hypernet:

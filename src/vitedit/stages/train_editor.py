@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
-from vitedit.artifacts import provenance, save_table, seed_of
+from vitedit.artifacts import drop_state, provenance, save_table, seed_of
 from vitedit.config import Config
 from vitedit.learned.editor_training import Batches, EditorTraining, KeTraining, MendTraining
 from vitedit.learned.network import last_ffns
-from vitedit.lineage import depends
+from vitedit.lineage import code, depends
 from vitedit.model.vit import Split
 from vitedit.stages.backbone import Backbone
+from vitedit.stages.resume import same_work
 from vitedit.stages.unused import open_pseudo
 from vitedit.training import run
 
@@ -40,19 +41,19 @@ def train_editor(
     pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
     training = _training(config, network, base, pseudo.views)
     needs = depends(config, "train_editor", backbone=backbone, method=network)
-    settings = training.settings
+    settings, inputs = training.settings, [benchmark, locality, config.checkpoint(backbone)]
     table = run(
         training,
         settings.iterations,
         settings.checkpoint_every,
         state,
-        needs,
+        same_work(needs, code("train_editor"), inputs),
         f"batches of edits of {network}",
     )
     made = provenance("train_editor", needs)
     training.network.save(output, made)
     save_table(log_table, table, made)
-    state.unlink(missing_ok=True)
+    drop_state(state)
 
 
 def _training(config: Config, network: str, base: Backbone, batches: Batches) -> EditorTraining:
