@@ -1,6 +1,7 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
 # make appendix   the ablations that need trainings of their own (about twenty minutes), then the page with them
 # make test    the tests            make check   formatting, lint, types
+# make test-faults   kills, full disks and the like at random points of a small chain: 50 seeds, about half an hour; SEEDS="3 7-9" for some
 # make test-slurm   the workflow on a SLURM that it starts itself, with killed jobs and a dead node (minutes)
 # make rendered    copies the executed notebooks of the embedded run to notebooks/rendered/, for readers on the web
 # make lock    pins every dependency anew        make release-data, make release-results   see docs/dvc.md
@@ -10,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo appendix test test-slurm check lock graph rendered release-data release-results
+.PHONY: help env data demo appendix test test-faults test-slurm check lock graph rendered release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -56,6 +57,10 @@ appendix: data
 
 test: data
 	@python -m pytest $(ARGS)
+
+SEEDS ?= 0-49
+test-faults: env
+	@FAULT_SEEDS="$(SEEDS)" python -m pytest tests/faults $(ARGS)
 
 test-slurm: data
 	@python -m pytest -m slurm tests/slurm $(ARGS)
