@@ -77,11 +77,11 @@ def test_a_killed_job_goes_on_after_the_batches_that_it_kept(chain, single, tmp_
     def killed_after_five(batches):
         for batch in measured(batches):
             if len(made) == 5:
-                raise KeyboardInterrupt
+                raise RuntimeError("killed")
             made.append(batch)
             yield batch
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
         patch.setattr("vitedit.stages.edit_groups.measured", killed_after_five)
         chain.edit("ft-random_mask", output, "--state", str(state))
     assert not output.exists() and len(load_table(state)) == 5

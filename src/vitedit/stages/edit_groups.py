@@ -11,6 +11,7 @@ from vitedit.artifacts import provenance, save_table
 from vitedit.config import Config
 from vitedit.lineage import code, depends
 from vitedit.stages.backbone import Backbone
+from vitedit.stages.resume import same_work
 from vitedit.stages.rows import edit_batches, measured, setting_columns
 from vitedit.stages.shards import MeasuredRows, Shard
 
@@ -71,7 +72,9 @@ def edit_groups(
     manifest = base.manifest(benchmark, config.subsets)
     near = base.locality(locality)
     needs = depends(config, "edit_groups", backbone=backbone, method=methods)
-    rows = MeasuredRows(state, needs | {"shard": shard, "code": code("edit_groups", *names)})
+    inputs = [benchmark, locality, choice, config.checkpoint(backbone), *artifact.values()]
+    work = same_work(needs | {"shard": shard}, code("edit_groups", *names), inputs)
+    rows = MeasuredRows(state, work)
     for method in names:
         for batch in _rows(base, method, manifest, near, artifact, part, rows):
             rows.add(batch)

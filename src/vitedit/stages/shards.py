@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from vitedit.artifacts import load_table, provenance, save_table
+from vitedit.artifacts import drop_state, load_table, provenance, save_table
 from vitedit.errors import ArtifactError, ConfigError
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class MeasuredRows:
     """Rows of measured edits, batch by batch, and on disk now and then, so that a killed job goes on where it stopped."""
 
     def __init__(self, state: Path | None, depends: dict[str, Any]) -> None:
-        """Takes up what `state` has kept; of another configuration or code it is left behind, with a warning."""
+        """Takes up what `state` has kept; of another configuration, code or input it is left behind, with a warning."""
         self.state, self.made = state, provenance("edit_groups", depends)
         self.tables: list[pd.DataFrame] = []
         self.saved = time.monotonic()
@@ -76,4 +76,4 @@ class MeasuredRows:
     def forget(self) -> None:
         """Removes the file: the rows are safe elsewhere."""
         if self.state:
-            self.state.unlink(missing_ok=True)
+            drop_state(self.state)
