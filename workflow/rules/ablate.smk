@@ -58,6 +58,7 @@ use rule join_edits as join_edits_ablation with:
 
 
 rule ablations:
+    """Edits of all ablations that have a training of their own, as one table."""
     input:
         default=per_ablated_backbone(*default_edits()),
         edits=per_ablated_backbone(*ablation_edits(CONFIG.trained_ablations)),
@@ -67,7 +68,6 @@ rule ablations:
         "<logs>/ablations.log",
     benchmark:
         "<benchmarks>/ablations.tsv"
-    """Edits of all ablations that have a training of their own, as one table."""
     conda:
         "../../environment.yml"
     threads: 1

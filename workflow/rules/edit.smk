@@ -56,6 +56,7 @@ use rule edit_groups as edit_shard with:
 
 
 rule join_edits:
+    """The rows of all shards of some methods, where a run spreads their edits over several jobs."""
     input:
         shards=expand("<results>/{{backbone}}/edits/{{methods}}/{shard}.parquet", shard=SHARDS),
     output:
@@ -64,7 +65,6 @@ rule join_edits:
         "<logs>/join_edits/{backbone}/{methods}.log",
     benchmark:
         "<benchmarks>/join_edits/{backbone}/{methods}.tsv"
-    """The rows of all shards of some methods, where a run spreads their edits over several jobs."""
     conda:
         "../../environment.yml"
     threads: 1
@@ -159,6 +159,7 @@ rule tune:
 
 
 rule tuning:
+    """All trials as a table, and the best of each method as a configuration to lay over the run's."""
     input:
         brought=brought,
         trials=expand(
@@ -174,7 +175,6 @@ rule tuning:
         "<logs>/tuning.log",
     benchmark:
         "<benchmarks>/tuning.tsv"
-    """All trials as a table, and the best of each method as a configuration to lay over the run's."""
     conda:
         "../../environment.yml"
     threads: 1

@@ -68,6 +68,7 @@ for name, drawn in FIGURES.items():
 
 
 rule page:
+    """One page with the run's figures, tables and notebooks."""
     input:
         notebooks=NOTEBOOK_FILES,
         figures=FIGURE_FILES,
@@ -78,7 +79,6 @@ rule page:
         "<logs>/page.log",
     benchmark:
         "<benchmarks>/page.tsv"
-    """One page with the run's figures, tables and notebooks."""
     conda:
         "../../environment.yml"
     threads: 1
