@@ -101,8 +101,7 @@ release-results: env
 	rm -rf released/embedded
 	mkdir -p released/embedded/notebooks
 	cp -r results/embedded/index.html results/embedded/figures results/embedded/tables results/embedded/config.yaml released/embedded/
-	cp results/embedded/notebooks/*.html released/embedded/notebooks/
-	rm released/embedded/tables/{gallery,shown_edits}.parquet # pictures, which the page shows
+	cp results/embedded/notebooks/*.html results/embedded/notebooks/*.ipynb released/embedded/notebooks/
 	[ ! -f results/embedded/ablations.parquet ] || cp results/embedded/ablations.parquet released/embedded/
 	dvc add released
 	dvc push
