@@ -116,6 +116,7 @@ class Cluster:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
     def start_node(self, node: str) -> None:
         """Starts a node's daemon."""
@@ -124,7 +125,9 @@ class Cluster:
     def fail_node(self, node: str) -> None:
         """A node that dies: its daemon and every job on it are killed at once."""
         jobs = self.ask("squeue", "-h", "-w", node, "-o", "%i").split()
-        self.nodes.pop(node).kill()
+        daemon = self.nodes.pop(node)
+        daemon.kill()
+        daemon.wait()
         for step in self._steps(jobs):
             os.kill(step, signal.SIGKILL)
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
