@@ -120,6 +120,7 @@ def test_a_run_survives_what_a_cluster_does_to_its_jobs(
 
     def run_out_of_time(job: str, node: str) -> None:
         cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=0:01")
+        cluster.ask("scancel", "--signal=STOP", "--full", job)  # it hangs, whatever the machine's speed
 
     def lose_node(job: str, node: str) -> None:
         cluster.fail_node(node)
