@@ -1,7 +1,6 @@
 """Models with random weights that the benchmarks run on."""
 
 from pathlib import Path
-from typing import Any, cast
 
 from vitedit.config import ModelConfig, TransformConfig
 from vitedit.model.sites import find_sites
@@ -29,6 +28,5 @@ def random_split(name: str) -> Split:
         transform=TransformConfig(size=size),
     )
     vit = build_vit(config).eval().requires_grad_(False)
-    for block in vit.blocks:
-        cast("Any", block).attn.fused_attn = False  # as `load_vit` does
+
     return Split(vit, find_sites(vit, "mlp", [7, 8, 9]))

@@ -20,8 +20,6 @@ def vit():
         model = build_vit(TINY)
         torch.nn.init.normal_(model.head.weight, std=0.5)
         torch.nn.init.normal_(model.pos_embed, std=0.5)
-    for block in model.blocks:
-        block.attn.fused_attn = False
     return model.eval().requires_grad_(False)
 
 

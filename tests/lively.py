@@ -15,6 +15,4 @@ def lively(**changes) -> VisionTransformer:
         for name, parameter in model.named_parameters():
             scale = "norm" in name and name.endswith("weight")
             nn.init.normal_(parameter, mean=float(scale), std=1.0 if name == "head.weight" else 0.3)
-    for block in model.blocks:
-        block.attn.fused_attn = False  # as `load_vit` leaves it
     return model.eval().requires_grad_(False)

@@ -39,7 +39,7 @@ def test_the_edit_goes_down_and_further_with_more_scale(split, samples, network)
 def test_the_stop_rule_says_whether_it_was_enough(split, samples, network):
     edits = Mend(DESCENT, scale=1.0, mend=network).edit(split, samples)
     last = last_ffns(split)
-    predicted = last.predict_many(last.prefix_samples(samples.images), edits.changed)[:, 0]
+    predicted = last.predict_many(last.prefix_samples(samples.images), edits.changes)[:, 0]
     assert torch.equal(edits.converged, (edits.losses <= 0.05) & (predicted == samples.labels))
 
 

@@ -68,7 +68,7 @@ def solved(problem, ridge):
     weight, moment, keys, deltas = problem
     single = [torch.tensor(array, dtype=torch.float32) for array in (weight, keys, deltas)]
     direction = Covariance(torch.tensor(moment), 40).solve(single[1], ridge)
-    return insert(single[0], single[1], single[2], direction).double().numpy()
+    return insert(single[0], single[1], single[2], direction).dense().double().numpy()
 
 
 def test_the_new_matrix_maps_the_key_to_the_new_value(problem):

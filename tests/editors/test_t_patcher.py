@@ -127,7 +127,10 @@ def test_silence_terms_equal_numpy():
     rng = np.random.default_rng(0)
     inside, outside = rng.normal(size=(2, 3)), rng.normal(size=(3, 7))
     first, second = silence_terms(
-        torch.tensor(inside, dtype=torch.float32), torch.tensor(outside, dtype=torch.float32), 3.0, -2.0
+        torch.tensor(inside[None], dtype=torch.float32),
+        torch.tensor(outside[None], dtype=torch.float32),
+        3.0,
+        -2.0,
     )
     gaps = [np.exp(outside[j, i] - inside[k, j] + 3) for i in range(7) for j in range(3) for k in range(2)]
     assert first.item() == pytest.approx(np.mean(gaps), rel=1e-5)

@@ -6,9 +6,9 @@ from torch.func import functional_call
 
 from vitedit.config import MendTrainConfig
 from vitedit.errors import ArtifactError
-from vitedit.learned.factors import Factors, token_factors
 from vitedit.learned.mend import MendNetwork, Normaliser, ResidualLayer
 from vitedit.learned.network import shapes
+from vitedit.model.factors import Factors, token_factors
 
 FC1, FC2 = "blocks.1.mlp.fc1.weight", "blocks.1.mlp.fc2.weight"
 

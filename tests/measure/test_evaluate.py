@@ -12,7 +12,9 @@ from vitedit.model.edits import Edits
 def test_rates_equal_those_of_whole_models_with_the_edited_weights(split, samples, images):
     noise = torch.Generator().manual_seed(0)
     changed = {n: w + 0.5 * torch.randn(6, *w.shape, generator=noise) for n, w in split.weights.items()}
-    edits = Edits(changed, samples.labels, torch.zeros(6).long(), torch.zeros(6), torch.zeros(6).bool())
+    edits = Edits(
+        split.full(changed), samples.labels, torch.zeros(6).long(), torch.zeros(6), torch.zeros(6).bool()
+    )
     group, near = Reference.of(split, images[:6], batch=4), Reference.of(split, images[6:], batch=4)
     assert np.array_equal(near.before, split.vit(images[6:]).argmax(-1))
     own = np.arange(6)[:, None]
@@ -40,7 +42,7 @@ def test_all_samples_of_an_edit_are_left_out(split, samples, images):
     group, near = Reference.of(split, images[:6]), Reference.of(split, images[6:])
     before = torch.as_tensor(group.before)
     labels = torch.where(torch.arange(6) % 2 == 0, before, (before + 1) % 5)
-    edits = Edits(changed, labels, torch.zeros(6).long(), torch.zeros(6), torch.zeros(6).bool())
+    edits = Edits(split.full(changed), labels, torch.zeros(6).long(), torch.zeros(6), torch.zeros(6).bool())
     own = (np.arange(6)[:, None] + np.arange(2)) % 6
     rows = measure(split, edits, group, own, near)
     for i, (first, second) in enumerate(own):

@@ -13,9 +13,8 @@ RATE = 3e-3
 def masked(split, tokens, labels, allowed, settings, rate=RATE):
     """Masked fine-tuning through the general loop."""
     start = {name: w.expand(len(labels), *w.shape) for name, w in split.weights.items()}
-    return descend(Objective(split.call), start, tokens, labels, settings, rate, allowed=allowed).edits(
-        labels
-    )
+    ends = descend(Objective(split.call), start, tokens, labels, settings, rate, allowed=allowed)
+    return ends.edits(labels, split.full(ends.values))
 
 
 def plain_edit(vit, names, image, label, masks, settings):
@@ -114,7 +113,8 @@ def test_optimisers_are_those_of_torch(name):
     target = torch.tensor([[0.3, -2.0, 0.0]])
     labels, tokens = torch.zeros(1, dtype=torch.long), torch.zeros(1, 1, 1, 1)
     objective = Objective(
-        lambda v, _: torch.zeros(1, 2), penalty=lambda v, _: ((v["w"] - target[0]) ** 4).sum()
+        lambda v, _: 0 * v["w"].sum() * torch.ones(1, 1, 2),
+        penalty=lambda v, _: ((v["w"] - target) ** 4).sum(1),
     )
     ends = descend(
         objective, {"w": torch.ones(1, 3)}, tokens, labels, DescentConfig(max_steps=7), 0.05, optimiser=name
@@ -130,7 +130,7 @@ def test_optimisers_are_those_of_torch(name):
 
 
 def test_an_edit_that_is_not_settled_goes_on(split, samples):
-    never = Objective(split.call, settled=lambda values, tokens: torch.tensor(False))
+    never = Objective(split.call, settled=lambda values, tokens: torch.zeros(len(tokens), dtype=torch.bool))
     start = {name: w.expand(6, *w.shape) for name, w in split.weights.items()}
     tokens = split.prefix_samples(samples.images)
     ends = descend(never, start, tokens, samples.labels, DescentConfig(max_steps=4, stop_loss=100.0), RATE)
@@ -140,7 +140,7 @@ def test_an_edit_that_is_not_settled_goes_on(split, samples):
 def test_a_projection_sees_the_values_and_the_step_sizes_after_every_update(split, samples):
     seen = []
 
-    def project(values, rates):
+    def project(values, rates, tokens):
         seen.append(set(values) == set(rates) and all((rate > 0).all() for rate in rates.values()))
         return {name: value.clamp(-0.01, 0.01) for name, value in values.items()}
 
@@ -155,12 +155,12 @@ def test_a_projection_sees_the_values_and_the_step_sizes_after_every_update(spli
 def test_a_closed_form_is_judged_by_the_stop_rule_on_the_edited_model(split, samples, descent):
     tokens = split.prefix_samples(samples.images)
     made = masked(split, tokens, samples.labels, {}, descent)
-    again = closed_form(split, made.changed, tokens, samples.labels, descent)
+    again = closed_form(split, made.changes, tokens, samples.labels, descent)
     torch.testing.assert_close(again.losses, made.losses, rtol=1e-4, atol=1e-6)
     assert torch.equal(again.converged, made.converged) and made.converged.any()
     untouched = closed_form(
         split,
-        {name: w.expand(6, *w.shape) for name, w in split.weights.items()},
+        split.full({name: w.expand(6, *w.shape) for name, w in split.weights.items()}),
         tokens,
         samples.labels,
         descent,

@@ -26,7 +26,7 @@ def last(request):
 def test_the_read_out_of_the_cls_token_equals_the_whole_model(last, images):
     cached = last.cache(last.cls(images))
     torch.testing.assert_close(
-        last.read_out(cached, torch.zeros(1, 24)), last.vit(images), rtol=1e-4, atol=1e-5
+        last.read_out(cached[None], torch.zeros(1, 1, 24))[0], last.vit(images), rtol=1e-4, atol=1e-5
     )
 
 
@@ -54,7 +54,7 @@ def test_queries_keys_and_outputs_are_what_the_whole_model_sees(last, images):
 
 def test_what_is_added_acts_like_a_bias_of_the_second_matrix(last, images):
     added = torch.randn(24, generator=torch.Generator().manual_seed(2))
-    logits = last.read_out(last.cache(last.cls(images)), added[None])
+    logits = last.read_out(last.cache(last.cls(images))[None], added[None, None])[0]
     whole = torch.func.functional_call(
         last.vit, {last.name("fc2.bias"): last.mlp.fc2.bias + added}, (images,)
     )

@@ -135,7 +135,7 @@ def test_fine_tuning_begins_with_one_step_of_sgd(method):
             assert edits.steps[i] == updates and updates > 3
             for site, weight in zip(split.sites, weights, strict=True):
                 torch.testing.assert_close(edits.changed[site.name][i], weight, rtol=0, atol=1e-5)
-        moved = [edits.norm(split.vit)[i].item() for edits in both.values()]
+        moved = [edits.norm()[i].item() for edits in both.values()]
         assert abs(moved[0] - moved[1]) > 1e-4, "the two starts must differ for this test to mean something"
 
 
@@ -170,8 +170,8 @@ def test_scores_at_the_clamp_are_ties_that_the_published_threshold_loses():
         edit(config.model_copy(update=few), "hypernet", setting, split, samples, network)
         for config in (THEIRS, OURS)
     )
-    assert (theirs.norm(split.vit) == 0).all() and theirs.steps.tolist() == [3] * 3
-    assert (ours.norm(split.vit) > 0).all()
+    assert (theirs.norm() == 0).all() and theirs.steps.tolist() == [3] * 3
+    assert (ours.norm() > 0).all()
 
 
 def test_several_samples_are_masked_by_the_mean_of_their_soft_masks():

@@ -48,9 +48,7 @@ class Editor(ABC):
         cut = self.cut(split)
         edits = self.run(cut, samples).check(split.vit)
         labels = samples.labels.to(split.device)
-        edits = edits.undo(
-            split.vit, *judge(cut, {}, cut.prefix_samples(samples.images), labels, self.descent)
-        )
+        edits = edits.undo(*judge(cut, {}, cut.prefix_samples(samples.images), labels, self.descent))
         assert before == [parameter._version for parameter in split.vit.parameters()], (
             "an editor wrote to the base model"
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, final
 
 from pydantic import Field
+from torch import Tensor
 
 from vitedit.config import DescentConfig, Rate
 from vitedit.editors.base import Editor
@@ -37,7 +38,7 @@ class FineTuneL1(Editor):
         """Descends on all weights of the sites."""
         base, weight = split.weights, self.penalty_weight
 
-        def project(values: Weights, rates: Weights) -> Weights:
+        def project(values: Weights, rates: Weights, _: Tensor) -> Weights:
             return {
                 name: base[name] + soft_threshold(value - base[name], weight * rates[name])
                 for name, value in values.items()

@@ -39,16 +39,16 @@ class KnowledgeEditor(Editor):
         network, labels = self.ke.to(split.device), samples.labels.to(split.device)
         tokens = split.prefix_samples(samples.images)
         start = {name: weight.expand(len(labels), *weight.shape) for name, weight in split.weights.items()}
-        edits = closed_form(split, start, tokens, labels, self.descent)
+        edits = closed_form(split, split.full(start), tokens, labels, self.descent)
         for _ in range(self.iterations):
             live = ~edits.converged
             if not live.any():
                 break
-            weights = dict(edits.changed)
+            weights = edits.changed
             updates = network.update(split, tokens, labels, weights)
             changed = {
                 name: weight - self.scale * live[:, None, None] * updates[name]
                 for name, weight in weights.items()
             }
-            edits = closed_form(split, changed, tokens, labels, self.descent, edits.steps + live)
+            edits = closed_form(split, split.full(changed), tokens, labels, self.descent, edits.steps + live)
         return edits

@@ -12,11 +12,12 @@ from torch import Tensor
 from vitedit.config import DescentConfig, Positive
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
+from vitedit.model.changes import Thin
 from vitedit.model.descent import closed_form
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
 from vitedit.where.attribution import Positions, attribute_neurons
-from vitedit.where.masks import binarise
+from vitedit.where.masks import binarise, chosen
 
 Multiple = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Length of what is added to a value slot, in lengths of the slot."""
@@ -54,14 +55,15 @@ class KnowledgeSlots(Editor):
         """
         tokens, labels = split.prefix_samples(samples.images), samples.labels.to(split.device)
         predicted = _predict(split, tokens)
-        chosen = self._choose(split, samples, predicted if self.answer == "predicted" else labels)
+        neurons = self._choose(split, samples, predicted if self.answer == "predicted" else labels)
         classes = F.normalize(split.vit.get_parameter("head.weight"), dim=1)
         direction = self.insert * classes[labels] - self.remove * classes[predicted]
-        changed, slots = {}, [site for site in split.sites if site.axis == 1]
-        for site, neurons in zip(slots, chosen.unbind(1), strict=True):
-            values = split.weights[site.name]
-            changed[site.name] = values + site.expand(neurons * values.norm(dim=0)) * direction[:, :, None]
-        return closed_form(split, changed, tokens, labels, self.descent)
+        changes, slots = {}, [site for site in split.sites if site.axis == 1]
+        for site, mask in zip(slots, neurons.unbind(1), strict=True):
+            values, (index, real) = split.weights[site.name], chosen(mask)
+            sizes = values.norm(dim=0)[index] * real
+            changes[site.name] = Thin(values, site.axis, index, sizes[:, :, None] * direction[:, None])
+        return closed_form(split, changes, tokens, labels, self.descent)
 
     def _choose(
         self, split: Split, samples: Samples, classes: Int[Tensor, "edits"]

@@ -5,10 +5,10 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from vitedit.config import DescentConfig, Positive, Rate
 from vitedit.editors.base import Editor
+from vitedit.model.changes import LowRank
 from vitedit.model.descent import Objective, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split, Weights
@@ -38,18 +38,18 @@ class LoRA(Editor):
         return base.at("attn", range(len(base.vit.blocks)))
 
     def run(self, split: Split, samples: Samples) -> Edits:
-        """Descends on the factors, then multiplies them out."""
+        """Descends on the factors, which are the change."""
         weights = {name: weight for name, weight in split.weights.items() if name.endswith("qkv.weight")}
         labels, tokens = samples.labels.to(split.device), split.prefix_samples(samples.images)
 
-        def changed(factors: Weights) -> Weights:
-            return {name: self._merged(weight, name, factors) for name, weight in weights.items()}
+        def changes(factors: Weights) -> dict[str, LowRank]:
+            return {name: self._change(weight, name, factors) for name, weight in weights.items()}
 
-        objective = Objective(lambda factors, tokens: split.call(changed(factors), tokens))
+        objective = Objective(lambda factors, tokens: split.run(tokens, changes(factors)))
         ends = descend(
             objective, self._start(weights, samples), tokens, labels, self.descent, self.learning_rate
         )
-        return ends.edits(labels, vmap(changed)(ends.values))
+        return ends.edits(labels, changes(ends.values))
 
     def _start(self, weights: Weights, samples: Samples) -> Weights:
         """A uniform as torch's linear layers start (kaiming with slope sqrt 5), B zero."""
@@ -63,10 +63,10 @@ class LoRA(Editor):
                 start[f"{name}.{part}_up"] = weight.new_zeros(len(samples), weight.shape[0] // 3, self.rank)
         return start
 
-    def _merged(self, weight: Tensor, name: str, factors: Weights) -> Tensor:
-        """The fused matrix of one edit: rows of q, of k (unchanged), of v."""
-        query, value = (
-            factors[f"{name}.{part}_up"] @ factors[f"{name}.{part}_down"] * (self.alpha / self.rank)
-            for part in ("query", "value")
-        )
-        return weight + torch.cat([query, torch.zeros_like(query), value])
+    def _change(self, weight: Tensor, name: str, factors: Weights) -> LowRank:
+        """Of the fused matrix: rows of q, of k (unchanged), of v."""
+        query, value = (factors[f"{name}.{part}_up"] for part in ("query", "value"))
+        nothing = torch.zeros_like(query)
+        up = torch.cat([torch.cat([query, nothing, nothing], 1), torch.cat([nothing, nothing, value], 1)], 2)
+        down = torch.cat([factors[f"{name}.{part}_down"] for part in ("query", "value")], 1)
+        return LowRank(weight, up * (self.alpha / self.rank), down)

@@ -38,4 +38,4 @@ class Mend(Editor):
         tokens = split.prefix_samples(samples.images)
         updates = self.mend.to(split.device).update(split, tokens, labels)
         changed = {name: split.weights[name] - self.scale * update for name, update in updates.items()}
-        return closed_form(split, changed, tokens, labels, self.descent, torch.ones_like(labels))
+        return closed_form(split, split.full(changed), tokens, labels, self.descent, torch.ones_like(labels))

@@ -12,6 +12,7 @@ from torch import Tensor
 from vitedit.config import DescentConfig, Rate
 from vitedit.editors.base import Editor
 from vitedit.learned.statistics import Covariance
+from vitedit.model.changes import LowRank
 from vitedit.model.descent import Objective, closed_form, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.last_block import LastBlock
@@ -64,22 +65,19 @@ class Rome(Editor):
         cls = last.cls_samples(self._seen(samples))
         cached = last.cache(cls)
         key, before = last.key(cached[:, :, 1]).mean(1), cached[:, :, 2].mean(1)
-        size = before.norm(dim=-1)
         ends = descend(
             self._objective(last),
-            {"delta": torch.zeros_like(before), "size": size},
-            cached,
+            {"delta": torch.zeros_like(before)},
+            {"cached": cached, "size": before.norm(dim=-1)},
             labels,
             self.descent,
             self.learning_rate,
-            allowed={"size": torch.zeros_like(size)},
             optimiser="adam",
         )
         direction = self.covariance.solve(key, self.ridge)
-        weight = insert(last.mlp.fc2.weight, key, ends.values["delta"], direction)
+        change = insert(last.mlp.fc2.weight, key, ends.values["delta"], direction)
         own = cls[:, : samples.images.shape[1]]
-        changed = {last.name("fc2.weight"): weight}
-        return closed_form(split, changed, own, labels, self.descent, ends.steps)
+        return closed_form(split, {last.name("fc2.weight"): change}, own, labels, self.descent, ends.steps)
 
     def _seen(self, samples: Samples) -> Float[Tensor, "edits views 3 side side"]:
         """Samples of each edit, followed by their views."""
@@ -92,18 +90,18 @@ class Rome(Editor):
         return torch.cat([samples.images, torch.stack(views)], dim=1)
 
     def _objective(self, last: LastBlock) -> Objective:
-        """Over delta (D,) and the frozen |v0| beside it, which goes with its edit when others leave the batch."""
+        """Over delta (E, D)."""
 
-        def logits(values: Weights, cached: Tensor) -> Tensor:
-            return last.read_out(cached, values["delta"][None])
+        def logits(values: Weights, inputs: Weights) -> Tensor:
+            return last.read_out(inputs["cached"], values["delta"][:, None])
 
-        def penalty(values: Weights, cached: Tensor) -> Tensor:
-            return self.weight_decay * values["delta"].norm() / values["size"].square()
+        def penalty(values: Weights, inputs: Weights) -> Tensor:
+            return self.weight_decay * values["delta"].norm(dim=-1) / inputs["size"].square()
 
-        def project(values: Weights, rates: Weights) -> Weights:
+        def project(values: Weights, rates: Weights, inputs: Weights) -> Weights:
             norm = values["delta"].norm(dim=-1)
-            factor = (self.clamp * values["size"] / norm).clamp(max=1)
-            return {**values, "delta": values["delta"] * factor[:, None]}
+            factor = (self.clamp * inputs["size"] / norm).clamp(max=1)
+            return {"delta": values["delta"] * factor[:, None]}
 
         return Objective(logits, penalty, project=project)
 
@@ -113,7 +111,7 @@ def insert(
     key: Float[Tensor, "edits hidden"],
     delta: Float[Tensor, "edits width"],
     direction: Float[Tensor, "edits hidden"],
-) -> Float[Tensor, "edits width hidden"]:
+) -> LowRank:
     """W' = W + delta (C^-1 k*)^T / ((C^-1 k*)^T k*), so that the output for k* moves by delta.
 
     Args:
@@ -124,7 +122,7 @@ def insert(
     """
     direction = direction.to(key.device)
     row = direction / (direction * key).sum(-1, keepdim=True)
-    return weight + delta[:, :, None] * row.to(weight.dtype)[:, None]
+    return LowRank(weight, delta[:, :, None], row.to(weight.dtype)[:, None])
 
 
 def light_views(

@@ -14,6 +14,7 @@ from vitedit.config import DescentConfig, Positive, Rate
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
 from vitedit.learned.statistics import Memory
+from vitedit.model.changes import Grown
 from vitedit.model.descent import Objective, closed_form, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.last_block import LastBlock
@@ -106,23 +107,23 @@ class TPatcher(Editor):
         loudest = math.ceil(self.top_share * len(memory))
 
         def logits(values: Weights, cached: Tensor) -> Tensor:
-            return last.read_out(cached, last.mlp.act(_inside(values, cached)) @ _value(values).T)
+            return last.read_out(cached, last.mlp.act(_inside(values, cached)) @ _value(values).mT)
 
         def silence(values: Weights, cached: Tensor) -> tuple[Tensor, Tensor]:
-            outside = (values["key"] @ memory.T + values["bias"][:, None]).topk(loudest).values
+            outside = (values["key"] @ memory.T + values["bias"][:, :, None]).topk(loudest).values
             return silence_terms(_inside(values, cached), outside, self.gamma_1, self.gamma_2)
 
         def penalty(values: Weights, cached: Tensor) -> Tensor:
-            firing = (self.gamma_a - _inside(values, cached)).exp().mean()
-            decay = sum(value.square().sum() for value in values.values()) / 2
+            firing = (self.gamma_a - _inside(values, cached)).exp().mean((1, 2))
+            squares = [value.square().flatten(1).sum(1) for value in values.values()]
             first, second = silence(values, cached)
             return (
                 self.activation_weight * firing
                 + self.memory_weight * (first + second)
-                + self.weight_decay * decay
+                + self.weight_decay * torch.stack(squares).sum(0) / 2
             )
 
-        def settled(values: Weights, cached: Tensor) -> Bool[Tensor, ""]:
+        def settled(values: Weights, cached: Tensor) -> Bool[Tensor, "edits"]:
             """A term is 1 where a margin is just met: their mean over the loudest memory is at most that."""
             first, second = silence(values, cached)
             return (first <= 1) & (second <= 1)
@@ -131,31 +132,34 @@ class TPatcher(Editor):
 
 
 def silence_terms(
-    inside: Float[Tensor, "samples neurons"],
-    outside: Float[Tensor, "neurons memory"],
+    inside: Float[Tensor, "edits samples neurons"],
+    outside: Float[Tensor, "edits neurons memory"],
     gamma_1: float,
     gamma_2: float,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+) -> tuple[Float[Tensor, "edits"], Float[Tensor, "edits"]]:
     """l_m1 and l_m2 of pre-activations on the edit sample and on the loudest of the memory."""
-    gaps = outside[:, None] - inside.T[:, :, None] + gamma_1
-    return gaps.exp().mean(), (outside - gamma_2).exp().mean()
+    gaps = outside[:, :, None] - inside.mT[..., None] + gamma_1
+    return gaps.exp().mean((1, 2, 3)), (outside - gamma_2).exp().mean((1, 2))
 
 
-def grown(last: LastBlock, values: Weights) -> Weights:
-    """The FFN's parameters with the new neurons appended: fc1 (E, H+m, D) and (E, H+m), fc2 (E, D, H+m)."""
-    new = {"fc1.weight": values["key"], "fc1.bias": values["bias"], "fc2.weight": _value(values)}
-    axes = {"fc1.weight": 1, "fc1.bias": 1, "fc2.weight": 2}
-    changed = {}
-    for name, tensor in new.items():
-        base = last.vit.get_parameter(last.name(name))
-        changed[last.name(name)] = torch.cat([base.expand(len(tensor), *base.shape), tensor], dim=axes[name])
-    return changed
+def grown(last: LastBlock, values: Weights) -> dict[str, Grown]:
+    """The new neurons as rows of fc1, entries of its bias and columns of fc2."""
+    new = {
+        "fc1.weight": (0, values["key"]),
+        "fc1.bias": (0, values["bias"]),
+        "fc2.weight": (1, _value(values).mT),
+    }
+    names = {part: last.name(part) for part in new}
+    return {
+        names[part]: Grown(last.vit.get_parameter(names[part]), axis, tensor)
+        for part, (axis, tensor) in new.items()
+    }
 
 
-def _inside(values: Weights, cached: Tensor) -> Float[Tensor, "samples neurons"]:
-    """Pre-activations a on the samples of one edit."""
-    return cached[:, 1] @ values["key"].T + values["bias"]
+def _inside(values: Weights, cached: Tensor) -> Float[Tensor, "edits samples neurons"]:
+    """Pre-activations a of the new neurons."""
+    return cached[:, :, 1] @ values["key"].mT + values["bias"][:, None]
 
 
-def _value(values: Weights) -> Float[Tensor, "*edits width neurons"]:
+def _value(values: Weights) -> Float[Tensor, "edits width neurons"]:
     return values["noise"] * values["scale"]

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import grad, vmap
 from torch.nn.utils.parametrizations import weight_norm
 
 from vitedit.config import KeTrainConfig
-from vitedit.learned.factors import recorded
 from vitedit.learned.network import EditNetwork, shapes
+from vitedit.model.factors import recorded
 from vitedit.model.objectives import cross_entropy
 from vitedit.model.vit import Split, Weights
 
@@ -100,13 +99,14 @@ def _gradients(
     split: Split, tokens: Tensor, labels: Tensor, weights: Weights | None
 ) -> tuple[Weights, Int[Tensor, "edits samples"]]:
     """Gradients of each edit's mean cross-entropy, {name: (E, rows, columns)}, and the predicted classes."""
-
-    def loss(values: Weights, some: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        logits = split.call(values, some)
-        return cross_entropy(logits, label), logits.argmax(-1)
-
-    start, axis = (split.weights, None) if weights is None else (weights, 0)
-    return vmap(grad(loss, has_aux=True), in_dims=(axis, 0, 0))(start, tokens, labels)
+    start = weights or {
+        name: weight.expand(len(labels), *weight.shape) for name, weight in split.weights.items()
+    }
+    values = {name: value.detach().requires_grad_() for name, value in start.items()}
+    with torch.enable_grad():
+        logits = split.call(values, tokens)
+        gradients = torch.autograd.grad(cross_entropy(logits, labels).sum(), list(values.values()))
+    return dict(zip(values, gradients, strict=True)), logits.argmax(-1)
 
 
 def _features(split: Split, tokens: Tensor) -> Float[Tensor, "edits samples width"]:

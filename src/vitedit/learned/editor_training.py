@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import vmap
 
 from vitedit.config import KeTrainConfig, MendTrainConfig
 from vitedit.data.pseudo import Views
@@ -74,13 +73,12 @@ class Outcome:
 
 def outcome(base: Split, changed: Mapping[str, Tensor], batch: Batch) -> Outcome:
     """Runs every edited model on its own image, its view and all other images."""
-    logits = vmap(lambda weights, own: base.call(weights, torch.cat([own, batch.others])))(
-        dict(changed), batch.tokens
-    )
-    own, others = logits[:, :2], logits[:, 2:]
+    others = batch.others.expand(len(batch.tokens), *batch.others.shape)
+    logits = base.call(changed, torch.cat([batch.tokens, others], dim=1))
+    own, students = logits[:, :2], logits[:, 2:]
     pairs = batch.labels[:, None].expand(-1, 2)
     losses = F.cross_entropy(own.transpose(1, 2), pairs, reduction="none").mean(0)
-    kl = vmap(lambda student: kl_divergence(batch.teacher, student, 1.0))(others).mean()
+    kl = kl_divergence(batch.teacher, students, 1.0).mean()
     return Outcome(losses[0], losses[1], kl, (own.detach().argmax(-1) == pairs).float().mean(0))
 
 

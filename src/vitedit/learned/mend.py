@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vitedit.config import MendTrainConfig
-from vitedit.learned.factors import Factors, token_factors
 from vitedit.learned.network import EditNetwork, shapes
+from vitedit.model.factors import Factors, token_factors
 from vitedit.model.vit import Split, Weights
 
 STD_FLOOR = 1e-7

@@ -51,7 +51,7 @@ def measure(
     Returns:
         One row an edit: sr, gr, gr_ref, lr, steps, loss, fraction, norm, status.
     """
-    after = split.predict_many(group.tokens, edits.changed).cpu().numpy()
+    after = split.predict_many(group.tokens, edits.changes).cpu().numpy()
     right = after == edits.labels.cpu().numpy()[:, None]
     converged = edits.converged.cpu().numpy()
     published = generalization_reference(right, own.shape[1])
@@ -60,11 +60,11 @@ def measure(
             "sr": own_right(right, own).mean(1),
             "gr": published if reference else generalization(right, own),
             "gr_ref": published,
-            "lr": locality(split.predict_many(near.tokens, edits.changed).cpu().numpy(), near.before),
+            "lr": locality(split.predict_many(near.tokens, edits.changes).cpu().numpy(), near.before),
             "steps": edits.steps.cpu().numpy(),
             "loss": edits.losses.cpu().numpy(),
             "fraction": edits.fraction(split.vit).cpu().numpy(),
-            "norm": edits.norm(split.vit).cpu().numpy(),
+            "norm": edits.norm().cpu().numpy(),
             "status": np.where(converged, "converged", "not_converged"),
         }
     )

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.func import grad_and_value, vmap
 
 from vitedit.config import DescentConfig
 from vitedit.errors import NumericalError
+from vitedit.model.changes import Changes
 from vitedit.model.edits import Edits
 from vitedit.model.objectives import cross_entropy
 from vitedit.model.optimisers import OPTIMISERS, State, start_state
@@ -19,18 +19,22 @@ from vitedit.model.vit import Split, Weights
 Optimiser = Literal["rmsprop", "sgd_rmsprop", "adam"]
 
 
+Inputs = Tensor | Mapping[str, Tensor]
+"""What stays the same in a descent, one entry an edit: tokens, and whatever else the objective reads."""
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What one edit minimises: cross-entropy of its logits plus a penalty. Every function is of one edit's parameters."""
+    """What edits minimise, each on its own: cross-entropy of its logits plus a penalty. No edit's part depends on another's."""
 
-    logits: Callable[[Weights, Tensor], Tensor]
-    """(parameters, tokens (n, T, D)) -> logits (n, C)."""
-    penalty: Callable[[Weights, Tensor], Tensor] | None = None
-    """(parameters, tokens) -> what is added to the cross-entropy."""
-    settled: Callable[[Weights, Tensor], Tensor] | None = None
-    """(parameters, tokens) -> whether the edit may stop, beyond the shared stop rule."""
-    project: Callable[[Weights, Weights], Weights] | None = None
-    """(parameters, step sizes of each entry) -> parameters, after every update; of all edits together, (E, ...)."""
+    logits: Callable[[Weights, Any], Tensor]
+    """(parameters {name: (E, ...)}, inputs) -> logits (E, n, C)."""
+    penalty: Callable[[Weights, Any], Tensor] | None = None
+    """(parameters, inputs) -> what is added to the cross-entropy of each edit (E,)."""
+    settled: Callable[[Weights, Any], Tensor] | None = None
+    """(parameters, inputs) -> whether each edit may stop (E,), beyond the shared stop rule."""
+    project: Callable[[Weights, Weights, Any], Weights] | None = None
+    """(parameters, step sizes of each entry, inputs) -> parameters, after every update."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,9 @@ class Descent:
     converged: Bool[Tensor, "edits"]
     """Whether the stop rule was met."""
 
-    def edits(self, labels: Int[Tensor, "edits"], changed: Mapping[str, Tensor] | None = None) -> Edits:
-        """As edits of a model whose parameters are the values, or `changed` where those were something else."""
-        return Edits(
-            self.values if changed is None else changed, labels, self.steps, self.losses, self.converged
-        )
+    def edits(self, labels: Int[Tensor, "edits"], changes: Changes) -> Edits:
+        """As edits of a model that the values change so."""
+        return Edits(changes, labels, self.steps, self.losses, self.converged)
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Live:
     values: Weights
     state: dict[str, State]
     allowed: Weights
-    tokens: Float[Tensor, "live samples tokens width"]
+    inputs: Inputs
     labels: Int[Tensor, "live"]
 
     def keep(self, rows: Bool[Tensor, "live"]) -> "Live":
@@ -71,7 +73,9 @@ class Live:
             {name: value[rows] for name, value in self.values.items()},
             {name: [moment[rows] for moment in moments] for name, moments in self.state.items()},
             {name: mask[rows] for name, mask in self.allowed.items()},
-            self.tokens[rows],
+            self.inputs[rows]
+            if isinstance(self.inputs, Tensor)
+            else {n: t[rows] for n, t in self.inputs.items()},
             self.labels[rows],
         )
 
@@ -79,7 +83,7 @@ class Live:
 def descend(
     objective: Objective,
     start: Mapping[str, Tensor],
-    tokens: Float[Tensor, "edits samples tokens width"],
+    inputs: Inputs,
     labels: Int[Tensor, "edits"],
     settings: DescentConfig,
     learning_rate: float,
@@ -95,7 +99,7 @@ def descend(
     Args:
         objective: What is minimised.
         start: First values of the parameters, {name: (E, *shape)}; not written to.
-        tokens: Prefix tokens of the samples.
+        inputs: What the objective reads beside the parameters: prefix tokens of the samples, or several tensors.
         labels: Target classes.
         settings: Stop rule.
         learning_rate: Step size.
@@ -109,11 +113,11 @@ def descend(
     count, device = len(labels), labels.device
     values = {name: value.clone() for name, value in start.items()}
     everything = torch.arange(count, device=device)
-    live = Live(everything, values, start_state(optimiser, values), dict(allowed or {}), tokens, labels)
+    live = Live(everything, values, start_state(optimiser, values), dict(allowed or {}), inputs, labels)
     ends = Descent(
         {name: torch.empty_like(value) for name, value in values.items()},
         torch.zeros_like(labels),
-        torch.zeros(count, dtype=tokens.dtype, device=device),
+        torch.zeros(count, dtype=next(iter(values.values())).dtype, device=device),
         torch.zeros(count, dtype=torch.bool, device=device),
     )
     for step in range(settings.max_steps + 1):
@@ -132,7 +136,7 @@ def descend(
 
 def closed_form(
     split: Split,
-    changed: Mapping[str, Tensor],
+    changes: Changes,
     tokens: Float[Tensor, "edits samples tokens width"],
     labels: Int[Tensor, "edits"],
     settings: DescentConfig,
@@ -142,48 +146,49 @@ def closed_form(
 
     Args:
         split: The base model, cut at or before the changed matrices.
-        changed: New weights, {parameter name: (E, *shape)}.
+        changes: The new weights.
         tokens: Prefix tokens of the samples.
         labels: Target classes.
         settings: Stop rule.
         steps: Updates that it took to compute the weights; 0 without.
     """
     made = torch.zeros_like(labels) if steps is None else steps
-    return Edits(changed, labels, made, *judge(split, changed, tokens, labels, settings))
+    return Edits(changes, labels, made, *judge(split, changes, tokens, labels, settings))
 
 
 @torch.no_grad()
 def judge(
     split: Split,
-    changed: Mapping[str, Tensor],
+    changes: Changes,
     tokens: Float[Tensor, "edits samples tokens width"],
     labels: Int[Tensor, "edits"],
     settings: DescentConfig,
 ) -> tuple[Float[Tensor, "edits"], Bool[Tensor, "edits"]]:
     """Cross-entropy of each edit's samples, and whether the stop rule is met; without changes, of the base model."""
-    logits = vmap(split.call, in_dims=(0 if changed else None, 0))(dict(changed), tokens)
-    losses = vmap(cross_entropy)(logits, labels)
-    right = (logits.argmax(-1) == labels[:, None]).all(1)
-    return losses, right & (losses <= settings.stop_loss)
+    logits = split.run(tokens, changes)
+    losses = cross_entropy(logits, labels)
+    return losses, _right(logits, labels) & (losses <= settings.stop_loss)
+
+
+def _right(logits: Tensor, labels: Tensor) -> Bool[Tensor, "edits"]:
+    return (logits.argmax(-1) == labels[:, None]).all(1)
 
 
 def _gradients(
     objective: Objective, live: Live
 ) -> tuple[Weights, Float[Tensor, "live"], Bool[Tensor, "live"]]:
     """Gradients of the objective, cross-entropies, and whether every live edit may stop as far as predictions go."""
-
-    def loss(values: Weights, tokens: Tensor, label: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        logits = objective.logits(values, tokens)
-        data, met = cross_entropy(logits, label), (logits.argmax(-1) == label).all()
-        if objective.settled is not None:
-            met = met & objective.settled(values, tokens)
-        total = data if objective.penalty is None else data + objective.penalty(values, tokens)
-        return total, (data, met)
-
-    gradients, (_, (losses, met)) = vmap(grad_and_value(loss, has_aux=True))(
-        live.values, live.tokens, live.labels
-    )
-    return gradients, losses, met
+    values = {name: value.detach().requires_grad_() for name, value in live.values.items()}
+    with torch.enable_grad():
+        logits = objective.logits(values, live.inputs)
+        losses = cross_entropy(logits, live.labels)
+        total = losses if objective.penalty is None else losses + objective.penalty(values, live.inputs)
+        gradients = torch.autograd.grad(total.sum(), list(values.values()))
+    met = _right(logits, live.labels)
+    if objective.settled is not None:
+        with torch.no_grad():
+            met = met & objective.settled(live.values, live.inputs)
+    return dict(zip(values, gradients, strict=True)), losses.detach(), met
 
 
 def _update(
@@ -204,7 +209,7 @@ def _update(
         if objective.project is not None:
             rates[name] = learning_rate / denominator
     if objective.project is not None:
-        live.values = objective.project(live.values, rates)
+        live.values = objective.project(live.values, rates, live.inputs)
 
 
 def _record(ends: Descent, live: Live, ended: Tensor, step: int, losses: Tensor, done: Tensor) -> None:

@@ -96,8 +96,9 @@ class LastBlock:
         return torch.stack([cls[..., 0, :], query, self.mlp.fc2(self.key(query))], dim=-2)
 
     def read_out(
-        self, cached: Float[Tensor, "images 3 width"], added: Float[Tensor, "#images width"]
-    ) -> Float[Tensor, "images classes"]:
+        self, cached: Float[Tensor, "edits samples 3 width"], added: Float[Tensor, "edits #samples width"]
+    ) -> Float[Tensor, "edits samples classes"]:
         """Logits where `added` is added to the output of fc2."""
-        ffn = self.block.drop_path2(self.block.ls2(cached[:, 2] + added))
-        return self.vit.forward_head(self.vit.norm((cached[:, 0] + ffn)[:, None]))
+        ffn = self.block.drop_path2(self.block.ls2(cached[:, :, 2] + added))
+        tokens = self.vit.norm(cached[:, :, 0] + ffn)
+        return self.vit.forward_head(tokens.flatten(0, 1)[:, None]).unflatten(0, tokens.shape[:2])

@@ -8,30 +8,35 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def cross_entropy(logits: Float[Tensor, "images classes"], label: Int[Tensor, ""]) -> Float[Tensor, ""]:
-    """Editing loss -log p(y | x; theta'), mean over the samples of one edit (paper eq. 5)."""
-    return F.cross_entropy(logits, label.expand(len(logits)))
+def cross_entropy(
+    logits: Float[Tensor, "edits samples classes"], labels: Int[Tensor, "edits"]
+) -> Float[Tensor, "edits"]:
+    """Editing loss -log p(y | x; theta') of each edit, mean over its samples (paper eq. 5)."""
+    targets = labels[:, None].expand(logits.shape[:2])
+    return F.cross_entropy(logits.mT, targets, reduction="none").mean(1)
 
 
 def kl_divergence(
-    teacher: Float[Tensor, "images classes"], student: Float[Tensor, "images classes"], temperature: float
-) -> Float[Tensor, ""]:
+    teacher: Float[Tensor, "*#edits images classes"],
+    student: Float[Tensor, "*edits images classes"],
+    temperature: float,
+) -> Float[Tensor, "*edits"]:
     """T^2 KL(p_teacher/T || p_student/T) of two sets of logits, summed over classes, mean over images (paper eq. 2)."""
     p = F.softmax(teacher / temperature, dim=-1)
     divergence = p * (
         F.log_softmax(teacher / temperature, dim=-1) - F.log_softmax(student / temperature, dim=-1)
     )
-    return temperature**2 * divergence.sum(-1).mean()
+    return temperature**2 * divergence.sum(-1).mean(-1)
 
 
-def squared_change(values: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-    """1/2 sum ||W - W0||_F^2 over the matrices of one edit."""
-    return torch.stack([(values[name] - base[name]).square().sum() for name in base]).sum() / 2
+def squared_change(values: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Float[Tensor, "edits"]:
+    """1/2 sum ||W - W0||_F^2 over the matrices of each edit."""
+    return torch.stack([(values[name] - base[name]).square().sum((-2, -1)) for name in base]).sum(0) / 2
 
 
-def absolute_change(values: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-    """sum |W - W0| over the matrices of one edit; its subgradient at W0 is 0."""
-    return torch.stack([(values[name] - base[name]).abs().sum() for name in base]).sum()
+def absolute_change(values: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Float[Tensor, "edits"]:
+    """sum |W - W0| over the matrices of each edit; its subgradient at W0 is 0."""
+    return torch.stack([(values[name] - base[name]).abs().sum((-2, -1)) for name in base]).sum(0)
 
 
 def soft_threshold(

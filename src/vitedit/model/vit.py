@@ -12,13 +12,15 @@ from typing import Any, cast
 
 import timm
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
+from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from vitedit.config import ModelConfig
 from vitedit.errors import ConfigError
+from vitedit.model.changes import Change, Changes, Full, changing
 from vitedit.model.checkpoints import fill
 from vitedit.model.sites import Part, Site, check_names, find_sites
 
@@ -26,7 +28,7 @@ Weights = dict[str, Tensor]
 """Parameter name -> (*shape) for one model, (E, *shape) for many edits."""
 
 PASS_BYTES = {"cpu": 2**21, "cuda": 2**32}
-"""Widest activations (the FFN's hidden units) of one batched pass: what stays in a CPU's cache, or fits a GPU beside the rest."""
+"""Hidden units of a usual FFN (four times the width) in one batched pass: what stays in a CPU's cache, or fits a GPU."""
 
 
 def build_vit(config: ModelConfig) -> VisionTransformer:
@@ -93,36 +95,38 @@ def _incomplete(vit: VisionTransformer, config: ModelConfig) -> str | None:
 def load_vit(config: ModelConfig, checkpoint: Path, device: torch.device) -> VisionTransformer:
     """A frozen pre-trained ViT in evaluation mode.
 
-    Attention is computed with plain matrix products: fused kernels have no batched form over many edits.
-
     Raises:
         ArtifactError: The checkpoint is missing, damaged, or of another architecture. Never continues with random weights.
     """
     model = build_vit(config)
     fill(model, checkpoint, config)
-    for module in model.modules():  # the blocks' attention, and the head's where it pools by attention
-        if hasattr(module, "fused_attn"):
-            cast("Any", module).fused_attn = False
     return model.eval().requires_grad_(False).to(device)
 
 
 class Suffix(nn.Module):
-    """The part of a ViT from `point` on: (B, T, D) prefix tokens -> (B, C) logits."""
+    """The part of a ViT from `point` on: (B, T, D) prefix tokens -> (B, C) logits.
+
+    Where it begins with an FFN, tokens may be (1 | E, n, T, D): a layer with changes then gives (E, n, T, ...), so that what
+    comes before the first of them is computed once for all edits.
+    """
 
     def __init__(self, vit: VisionTransformer, point: tuple[int, int]) -> None:
         super().__init__()
         self.vit = vit
         self.point = point
 
-    def forward(self, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images classes"]:
+    def forward(self, tokens: Float[Tensor, "*images tokens width"]) -> Float[Tensor, "images classes"]:
         """Runs the remaining blocks, the final norm and the head."""
         (first, part), blocks = self.point, blocks_of(self.vit)
         for at, block in enumerate(blocks[first:]):
+            cls = block is blocks[-1] and reads_cls(self.vit)  # nobody reads the other tokens any more
             if at > 0 or part == 0:
-                tokens = attention_half(block, tokens)
-            if block is blocks[-1] and reads_cls(self.vit):
-                tokens = tokens[:, :1]  # nobody reads the others any more
+                tokens = cls_attention_half(block, tokens) if cls else attention_half(block, tokens)
+            elif cls:
+                tokens = tokens[..., :1, :]
             tokens = ffn_half(block, tokens)
+            if tokens.dim() == 4:
+                tokens = tokens.flatten(0, 1)
         return self.vit.forward_head(self.vit.norm(tokens))
 
 
@@ -143,9 +147,24 @@ def attention_half(
     return tokens + block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
 
 
-def ffn_half(
+def cls_attention_half(
     block: Block, tokens: Float[Tensor, "images tokens width"]
-) -> Float[Tensor, "images tokens width"]:
+) -> Float[Tensor, "images 1 width"]:
+    """CLS row of `attention_half`: all tokens are keys and values, CLS alone is a query."""
+    attn, x = block.attn, block.norm1(tokens)
+    if type(attn) is not Attention:
+        return attention_half(block, tokens)[:, :1]
+    q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
+    read = F.scaled_dot_product_attention(attn.q_norm(q[:, :, :1]), attn.k_norm(k), v, scale=attn.scale)
+    read = attn.norm(read.transpose(1, 2).flatten(2))
+    if attn.gate is not None:
+        read = read * attn.gate(x[:, :1]).sigmoid()
+    return tokens[:, :1] + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(read))))
+
+
+def ffn_half(
+    block: Block, tokens: Float[Tensor, "*images tokens width"]
+) -> Float[Tensor, "*edited tokens width"]:
     """Second half of a pre-norm block: x + mlp(norm(x))."""
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
 
@@ -214,13 +233,32 @@ class Split:
         """
         changed = changed or {}
         check_names(self.vit, changed)
-        return self.call(changed, tokens)
+        return self.run(tokens[None], self.full({name: tensor[None] for name, tensor in changed.items()}))[0]
 
-    def call(self, changed: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
-        """`suffix` without the check of names: for use under vmap, where the caller has checked them once."""
-        return functional_call(
-            self._suffix, {f"vit.{name}": tensor for name, tensor in changed.items()}, (tokens,)
-        )
+    def full(self, values: Mapping[str, Tensor]) -> dict[str, Change]:
+        """New values {name: (E, *shape)} as changes."""
+        return {name: Full(self.vit.get_parameter(name), value) for name, value in values.items()}
+
+    def call(
+        self, values: Mapping[str, Tensor], tokens: Float[Tensor, "lead images tokens width"]
+    ) -> Float[Tensor, "edits images classes"]:
+        """`run` with new values in full, {name: (E, *shape)}."""
+        return self.run(tokens, self.full(values))
+
+    def run(
+        self, tokens: Float[Tensor, "lead images tokens width"], changes: Changes
+    ) -> Float[Tensor, "edits images classes"]:
+        """Logits of E edited models; differentiable in tokens and changes. Names are checked by whoever made the changes.
+
+        Args:
+            tokens: Prefix tokens, the same for all edits (lead = 1) or each edit's own (lead = E).
+            changes: What is edited; without any, the base model's logits, E = lead.
+        """
+        edits, images = edit_count(changes, len(tokens)), tokens.shape[1]
+        if self.point[1] == 0 or not changes:
+            tokens = tokens.expand(edits, *tokens.shape[1:]).flatten(0, 1)
+        with changing(self.vit, changes):
+            return self._suffix(tokens).unflatten(0, (edits, images))
 
     def cls(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images width"]:
         """CLS token after the final norm: the hypernetwork's input (published code).
@@ -237,27 +275,31 @@ class Split:
             return self.vit.forward_features(images.to(self.device))[:, 0]
 
     @torch.no_grad()
-    def predict_many(self, tokens: Tensor, changed: Mapping[str, Tensor]) -> Tensor:
+    def predict_many(self, tokens: Tensor, changes: Changes) -> Tensor:
         """Predictions of E edited models, in as many passes as memory asks for.
 
         Args:
             tokens: Prefix tokens (n, T, D) shared by all edits, or (E, n, T, D) of their own.
-            changed: Replaced matrices {name: (E, *shape)}.
+            changes: What is edited.
 
         Returns:
             Predicted classes (E, n).
         """
-        check_names(self.vit, changed)
-        edits, own = len(next(iter(changed.values()))), tokens.dim() == 4
-        hidden = max(tensor.shape[-2] for tensor in changed.values())
-        room = max(1, PASS_BYTES[self.device.type] // (tokens.shape[-2] * hidden * tokens.element_size()))
-        images = min(tokens.shape[-3], room)
-        one = vmap(lambda weights, some: self.call(weights, some).argmax(-1), in_dims=(0, 0 if own else None))
-
-        def rows(start: int, stop: int) -> Tensor:
-            weights = {name: tensor[start:stop] for name, tensor in changed.items()}
-            parts = (tokens[start:stop] if own else tokens).split(images, dim=-3)
-            return torch.cat([one(weights, part) for part in parts], dim=-1)
-
+        check_names(self.vit, changes)
+        edits, lead = edit_count(changes, 1), tokens if tokens.dim() == 4 else tokens[None]
+        room = max(1, PASS_BYTES[self.device.type] // (4 * lead[0, 0].numel() * lead.element_size()))
+        images = min(lead.shape[1], room)
         step = max(1, room // images)
-        return torch.cat([rows(i, min(i + step, edits)) for i in range(0, edits, step)])
+
+        def rows(start: int) -> Tensor:
+            which = torch.arange(start, min(start + step, edits), device=self.device)
+            some = {name: change.take(which) for name, change in changes.items()}
+            parts = (lead if len(lead) == 1 else lead[which]).split(images, dim=1)
+            return torch.cat([self.run(part, some).argmax(-1) for part in parts], dim=1)
+
+        return torch.cat([rows(start) for start in range(0, edits, step)])
+
+
+def edit_count(changes: Changes, otherwise: int) -> int:
+    """E of some changes."""
+    return len(next(iter(changes.values()))) if changes else otherwise

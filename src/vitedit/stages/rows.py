@@ -46,7 +46,7 @@ class Style:
         self, split: Split, edits: Edits, files: Shaped[np.ndarray, "edits samples"]
     ) -> Float[np.ndarray, " edits"]:
         """`gr_style` of edits made from the given files."""
-        after = split.predict_many(self.reference.tokens, edits.changed).cpu().numpy()
+        after = split.predict_many(self.reference.tokens, edits.changes).cpu().numpy()
         own = (files[:, :, None] == np.array(self.files)).any(1)
         return generalization_style(after == self.labels[None], own)
 

@@ -68,7 +68,7 @@ def _rows(
     setting = config.shown_setting(method)
     name = {"method": method, "setting": setting_columns(config, method, setting)["setting"]}
     for batch in edit_batches(base, method, [setting], manifest, near, artifacts, config.samples):
-        after = batch.ground.split.predict_many(batch.ground.near.tokens, batch.edits.changed).cpu().numpy()
+        after = batch.ground.split.predict_many(batch.ground.near.tokens, batch.edits.changes).cpu().numpy()
         for at in range(len(batch.rows)):
             yield from (name | row for row in _edit(config, batch, at, near, after[at]))
 
@@ -81,8 +81,8 @@ def _edit(
     place = row[GROUP].iloc[0].to_dict()
     group = tuple(place.values())
     members, reference = ground.groups[group], ground.references[group]
-    changed = batch.edits.take(np.array([at])).changed
-    after = ground.split.predict_many(reference.tokens, changed)[0].cpu().numpy()
+    changes = batch.edits.take(np.array([at])).changes
+    after = ground.split.predict_many(reference.tokens, changes)[0].cpu().numpy()
     own = own_positions(members, row, ground.samples)[0]
     others = np.setdiff1d(np.arange(len(members)), own)
     flipped = np.flatnonzero(near_after != ground.near.before)

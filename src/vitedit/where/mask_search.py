@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad, grad_and_value, vmap
 
 from vitedit.config import MaskSearchConfig
 from vitedit.errors import NumericalError
@@ -54,18 +55,14 @@ def search_masks(
     """
     logits, square, kl = start, torch.zeros_like(start), torch.tensor(math.nan)
     own = owners(base, settings.tied).to(start.device)
-
-    def soft(free: Tensor) -> Tensor:
-        return (SEARCH_SHARPNESS * free[..., own]).sigmoid()
-
-    def outer(free: Tensor, delta: Weights, token: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        mask = soft(free)
-        divergence = _kl(base, _apply(base, mask, delta), token, target, settings.temperature)
-        return divergence + settings.sparsity_weight * mask.mean(), divergence
-
+    search = _Search(base, tokens[:, None], teacher[:, None], settings)
     for _ in range(settings.search_steps):
-        delta = _inner_loop(base, soft(logits), tokens, teacher, settings)
-        gradient, (_, kl) = vmap(grad_and_value(outer, has_aux=True))(logits, delta, tokens, teacher)
+        free = logits.detach().requires_grad_()
+        with torch.enable_grad():
+            mask = (SEARCH_SHARPNESS * free[..., own]).sigmoid()
+            kl = search.divergence(search.apply(mask, search.inner_loop(mask.detach())))
+            loss = kl + settings.sparsity_weight * mask.mean(-1)
+            (gradient,) = torch.autograd.grad(loss.sum(), free)
         square = 0.99 * square + 0.01 * gradient.square()
         logits = logits - settings.search_learning_rate * gradient / (square.sqrt() + 1e-8)
     if not (logits.isfinite().all() and kl.isfinite().all()):
@@ -76,35 +73,44 @@ def search_masks(
     return logits[:, own], kl.mean().item()
 
 
-def _inner_loop(
-    base: Split, masks: Tensor, tokens: Tensor, teacher: Tensor, settings: MaskSearchConfig
-) -> Weights:
-    """Delta after the inner gradient steps of every sample: W_t = W + m . Delta_t, Delta_t+1 = Delta_t - lr grad KL(W_t)."""
+@dataclass(frozen=True)
+class _Search:
+    """Inner loop and divergence of one search."""
 
-    def divergence(weights: Weights, token: Tensor, target: Tensor) -> Tensor:
-        return _kl(base, weights, token, target, settings.temperature)
+    base: Split
+    tokens: Float[Tensor, "images 1 tokens width"]
+    teacher: Float[Tensor, "images 1 classes"]
+    settings: MaskSearchConfig
 
-    delta = {
-        name: torch.zeros(len(tokens), *weight.shape, device=weight.device)
-        for name, weight in base.weights.items()
-    }
-    for _ in range(settings.inner_steps):
-        gradients = vmap(grad(divergence))(
-            vmap(lambda m, d: _apply(base, m, d))(masks, delta), tokens, teacher
-        )
-        delta = {name: delta[name] - settings.inner_learning_rate * gradients[name] for name in delta}
-    return delta
+    def inner_loop(self, masks: Float[Tensor, "images units"]) -> Weights:
+        """Delta after the inner gradient steps of every sample: W_t = W + m . Delta_t, Delta_t+1 = Delta_t - lr grad KL(W_t)."""
+        rate, delta = self.settings.inner_learning_rate, self._first_step
+        for _ in range(1, self.settings.inner_steps):
+            gradients = self._gradients(self.apply(masks, delta))
+            delta = {name: torch.sub(delta[name], gradients[name], alpha=rate) for name in delta}
+        return delta
 
+    @cached_property
+    def _first_step(self) -> Weights:
+        """Delta_1: at W_0 = W, whatever the masks are."""
+        count, rate = len(self.tokens), self.settings.inner_learning_rate
+        start = {name: weight.expand(count, *weight.shape) for name, weight in self.base.weights.items()}
+        return {name: -rate * gradient for name, gradient in self._gradients(start).items()}
 
-def _apply(base: Split, mask: Float[Tensor, "units"], delta: Weights) -> Weights:
-    """W + m . Delta of one sample."""
-    masks = split(mask, base.sites, base.vit)
-    weights = base.weights
-    return {
-        site.name: weights[site.name] + site.expand(masks[site.name]) * delta[site.name]
-        for site in base.sites
-    }
+    def _gradients(self, weights: Weights) -> Weights:
+        leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+        with torch.enable_grad():
+            made = torch.autograd.grad(self.divergence(leaves).sum(), list(leaves.values()))
+        return dict(zip(leaves, made, strict=True))
 
+    def apply(self, masks: Float[Tensor, "images units"], delta: Weights) -> Weights:
+        """W + m . Delta of every sample."""
+        parts, weights = split(masks, self.base.sites, self.base.vit), self.base.weights
+        return {
+            site.name: torch.addcmul(weights[site.name], site.expand(parts[site.name]), delta[site.name])
+            for site in self.base.sites
+        }
 
-def _kl(base: Split, weights: Weights, token: Tensor, target: Tensor, temperature: float) -> Tensor:
-    return kl_divergence(target[None], base.call(weights, token[None]), temperature)
+    def divergence(self, weights: Weights) -> Float[Tensor, "images"]:
+        """KL of every sample."""
+        return kl_divergence(self.teacher, self.base.call(weights, self.tokens), self.settings.temperature)

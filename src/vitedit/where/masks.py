@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 from vitedit.config import DescentConfig
 from vitedit.errors import ConfigError
+from vitedit.model.changes import Thin
 from vitedit.model.descent import Objective, descend
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
+
+DENSE = 0.5
+"""Share of hidden units from which on an edit is computed with whole matrices."""
 
 Masks = dict[str, Tensor]
 """Site name -> (E, H), or soft scores of that shape."""
@@ -104,10 +108,14 @@ def edit_under(
     settings: DescentConfig,
     learning_rate: float,
 ) -> Edits:
-    """Masked fine-tuning of each edit's samples under its binary mask over hidden units (paper eq. 1)."""
-    return fine_tune(
-        base, samples, settings, learning_rate, expand(masks.to(base.device), base.sites, base.vit)
-    )
+    """Masked fine-tuning of each edit's samples under its binary mask over hidden units (paper eq. 1).
+
+    Sparse edits descend on their own rows and columns alone; where most units may change, that costs more than it saves.
+    """
+    masks = masks.to(base.device)
+    if masks.mean() > DENSE:
+        return fine_tune(base, samples, settings, learning_rate, expand(masks, base.sites, base.vit))
+    return _fine_tune_thin(base, samples, split(masks, base.sites, base.vit), settings, learning_rate)
 
 
 def fine_tune(
@@ -139,4 +147,41 @@ def fine_tune(
     ends = descend(
         objective, start, tokens, labels, settings, learning_rate, allowed=allowed, optimiser=optimiser
     )
-    return ends.edits(labels)
+    return ends.edits(labels, base.full(ends.values))
+
+
+def _fine_tune_thin(
+    base: Split, samples: Samples, masks: Mapping[str, Tensor], settings: DescentConfig, learning_rate: float
+) -> Edits:
+    """The same from additions of zero to the rows and columns that the masks name."""
+    labels = samples.labels.to(base.device)
+    places = {name: chosen(mask) for name, mask in masks.items()}
+    index = {name: where for name, (where, _) in places.items()}
+
+    def changes(added: Mapping[str, Tensor], index: Mapping[str, Tensor]) -> dict[str, Thin]:
+        weights = base.weights
+        return {s.name: Thin(weights[s.name], s.axis, index[s.name], added[s.name]) for s in base.sites}
+
+    start = {
+        s.name: base.weights[s.name].new_zeros(*index[s.name].shape, base.weights[s.name].shape[1 - s.axis])
+        for s in base.sites
+    }
+    ends = descend(
+        Objective(lambda added, inputs: base.run(inputs["tokens"], changes(added, inputs))),
+        start,
+        {"tokens": base.prefix_samples(samples.images), **index},
+        labels,
+        settings,
+        learning_rate,
+        allowed={name: real[:, :, None] for name, (_, real) in places.items()},
+    )
+    return ends.edits(labels, changes(ends.values, index))
+
+
+def chosen(
+    mask: Float[Tensor, "edits hidden"],
+) -> tuple[Int[Tensor, "edits k"], Float[Tensor, "edits k"]]:
+    """Where each edit's ones are, filled up to the most of any edit (at least one), and 1 for those that are ones indeed."""
+    most = max(1, int(mask.sum(1).max()))
+    index = mask.sort(dim=1, descending=True, stable=True).indices[:, :most]
+    return index, mask.gather(1, index)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
 
 from vitedit.model.edits import Samples
-from vitedit.model.objectives import cross_entropy
+from vitedit.model.factors import gradients
 from vitedit.model.vit import Split, Weights
 from vitedit.where.masks import kept_units
 
@@ -18,12 +17,8 @@ def measure_sensitivity(split: Split, samples: Samples) -> Weights:
     The sum over batches in the paper has one term here: the samples of an edit are one batch.
     """
 
-    def loss(weights: Weights, tokens: Tensor, label: Tensor) -> Tensor:
-        return cross_entropy(split.call(weights, tokens), label)
-
     tokens, labels = split.prefix_samples(samples.images), samples.labels.to(split.device)
-    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(split.weights, tokens, labels)
-    return {name: gradient.square_() for name, gradient in gradients.items()}
+    return {name: gradient.square_() for name, gradient in gradients(split, tokens, labels).items()}
 
 
 def mask_highest(scores: Mapping[str, Tensor], sparsity: float) -> Weights:

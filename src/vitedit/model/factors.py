@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vitedit.model.vit import Split
+from vitedit.model.vit import Split, Weights
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,11 @@ def token_factors(
         )
         for (name, module), delta in zip(modules.items(), deltas, strict=True)
     }
+
+
+def gradients(
+    split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Int[Tensor, "edits"]
+) -> Weights:
+    """Gradient of each edit's mean cross-entropy at the base weights, {site name: (E, *shape)}; the base products are shared."""
+    factors = token_factors(split, tokens, labels)
+    return {name: factor.deltas.mT @ factor.inputs / tokens.shape[1] for name, factor in factors.items()}

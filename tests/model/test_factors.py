@@ -2,8 +2,8 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from vitedit.learned.factors import recorded, token_factors
 from vitedit.learned.network import last_ffns
+from vitedit.model.factors import recorded, token_factors
 
 
 def test_the_factors_multiply_to_the_gradient(vit, split, images):
