@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, TypeVar, final
+from typing import Any, ClassVar, TypeVar, cast, final
 
 import torch
 import torch.nn.functional as F
@@ -110,11 +110,15 @@ class Thin(Change):
 
     def product(self, x: Tensor, bias: Bias) -> Tensor:
         """The base product, which all edits share, and a thin one an edit."""
-        shared, count = F.linear(x, self.base, bias), len(self)
         places = self.index[:, None].expand(-1, x.shape[1], -1)
         if self.axis == 0:
-            return shared.expand(count, -1, -1).scatter_add(2, places, x @ self.added.mT)
-        return torch.baddbmm(shared, x.expand(count, -1, -1).gather(2, places), self.added)
+            shared = F.linear(x, self.base, bias)
+            if len(shared) < len(self):
+                shared = shared.repeat(len(self), 1, 1)
+            return shared.scatter_add_(2, places, x @ self.added.mT)
+        return cast(
+            "Tensor", ThinColumns.apply(x.expand(len(self), -1, -1), self.base, bias, places, self.added)
+        )
 
     def dense(self) -> Tensor:
         """Base matrix plus additions."""
@@ -192,6 +196,30 @@ class Grown(Change):
     def undo(self, done: Tensor) -> "Grown":
         """Zeros for some: neurons that say nothing."""
         return replace(self, new=self.new.masked_fill(done.view(-1, *[1] * (self.new.dim() - 1)), 0))
+
+
+class ThinColumns(torch.autograd.Function):
+    """x W^T + bias + x[:, :, places] @ added, whose gradient of x is written once: torch's own fills a tensor for the picked part."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, base: Tensor, bias: Bias, places: Tensor, added: Tensor
+    ) -> Float[Tensor, "edits m rows"]:
+        """For all edits."""
+        picked = x.gather(2, places)
+        ctx.save_for_backward(base, places, added, picked)
+        return F.linear(x, base, bias).baddbmm_(picked, added)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Of x and of what is added; the base model is frozen."""
+        (gradient,), (base, places, added, picked) = gradients, ctx.saved_tensors
+        own = (
+            (gradient @ base).scatter_add_(2, places, gradient @ added.mT)
+            if ctx.needs_input_grad[0]
+            else None
+        )
+        return own, None, None, None, picked.mT @ gradient
 
 
 Changes = Mapping[str, Change]
