@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from drawing import DRAW, PICTURES, Tables, empty_run, one_backbone, one_group, texts, with_gaps
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from vitedit.errors import ArtifactError
@@ -181,8 +182,20 @@ def test_labels_avoid_points_and_each_other() -> None:
     axis.set(xlim=(0, 1), ylim=(0, 1))
     settle(figure)
     place(axis, points, ["first", "second", "third", "fourth"], np.empty((0, 2)), fontsize=8)
-    boxes = [text.get_window_extent() for text in axis.texts]
+    boxes = [Text.get_window_extent(text) for text in axis.texts]
     assert not any(a.overlaps(b) for at, a in enumerate(boxes) for b in boxes[:at])
+
+
+def test_a_label_stands_nearest_to_its_own_point() -> None:
+    """The usual spots of the second label, right or left of its point, are nearer to the first and the third point."""
+    figure, (axis,) = grid(1, 1)
+    points = np.array([[0.46, 0.5], [0.50, 0.5], [0.54, 0.5]])
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    settle(figure)
+    place(axis, points[1:2], ["a long label"], points[[0, 2]], fontsize=8)
+    box, centres = Text.get_window_extent(axis.texts[0]), axis.transData.transform(points)
+    away = np.hypot(*np.maximum(np.maximum(box.min - centres, centres - box.max), 0).T)
+    assert away.argmin() == 1
 
 
 def test_files_are_the_same_each_time(tmp_path: Path, tables: Tables) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from vitedit.figures.ablations import SAMPLES, appendix, family
 from vitedit.figures.examples import examples_table
+from vitedit.figures.gallery import typical_pictures
 from vitedit.figures.layers import searched_images
 from vitedit.figures.sheets import NATURAL, halves, style_pictures
 from vitedit.figures.style import PROPOSED, REFERENCES, load, methods, words
@@ -175,8 +176,13 @@ def _ablations(table: pd.DataFrame) -> str:
 
 
 def _typical(read: Read) -> str:
-    typical = int((read("gallery")["role"] == "pretraining").sum())
-    return f"{_count(typical, 'pre-training picture')}. {_groups(read('groups'))}"
+    shown = typical_pictures(read("gallery"))
+    typical = int((shown["role"] == "pretraining").sum())
+    places = shown[["backbone", "subset", "group"]].drop_duplicates()
+    return (
+        f"{_count(typical, 'pre-training picture')} and {_count(len(shown) - typical, 'picture')}"
+        f" of {_count(len(places), 'group')} shown. {_groups(read('groups'))}"
+    )
 
 
 def _styles(read: Read) -> str:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from vitedit.figures.gallery import caption, thumbnail
+from vitedit.figures.gallery import caption, frame, thumbnail
 from vitedit.figures.labels import place, settle
 from vitedit.figures.style import (
     BLACK,
@@ -75,15 +75,17 @@ def searched_images(layers: pd.DataFrame, gallery: pd.DataFrame) -> pd.DataFrame
 
 
 def _images(figure: Figure, places: GridSpecFromSubplotSpec, images: pd.DataFrame) -> None:
-    """The first is the edit sample; what each shows and is taken for stands below it."""
+    """The first is the edit sample, in a blue frame; what each shows and is taken for stands below it."""
     for at, row in enumerate(images.to_dict("records")):
         axis = figure.add_subplot(places[at // _PICTURES[1], at % _PICTURES[1]])
         thumbnail(axis, row["png"])
         caption(
             axis, (row["label_name"], BLACK), (f"seen: {row['predicted_name']}", VERMILION), letters=_LETTERS
         )
-        if at < _PICTURES[1]:
-            axis.set_title("neighbours" if at else "edit sample", fontsize=9)
+        if at == 0:
+            title = axis.set_title("blue frame: edit sample", fontsize=9)
+            title.set_in_layout(False)  # it may reach over the next picture
+            frame(axis)
 
 
 def _draw(axis: Axes, table: pd.DataFrame) -> None:
