@@ -68,7 +68,7 @@ def test_the_only_subset_is_not_drawn_twice(tables: Tables) -> None:
 
 
 def test_the_proposed_method_stands_out(drawn: Callable[[str], Figure], tables: Tables) -> None:
-    """Thickest, on top, and of many methods the only one whose points bear their values."""
+    """Thickest, on top, and of many methods the only one whose ends bear their values."""
     axis = drawn("fig4_curves").axes[0]
     ours = METHODS[PROPOSED]
     others = [
@@ -78,7 +78,7 @@ def test_the_proposed_method_stands_out(drawn: Callable[[str], Figure], tables: 
     ]
     assert len(others) == len(synthetic.METHODS)  # with the unknown one, without the proposed one
     assert all(line.get_linewidth() < ours.width and line.get_zorder() < ours.layer for line in others)
-    numbers = {f"{value:g}" for value in synthetic.SPARSITIES}
+    numbers = {f"{end(synthetic.SPARSITIES):g}" for end in (min, max)}
     assert sorted(text.get_text() for text in axis.texts if text.get_text()[0].isdigit()) == sorted(numbers)
     few = tables["curves"].query("method in ['hypernet', 'random_mask', 'ft']")
     written = [text.get_text() for text in fig4_curves(few).axes[0].texts]

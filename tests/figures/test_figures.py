@@ -34,7 +34,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
         "fig0_summary": ["Difference in GR (percentage points)", "against random mask"],
         "fig0b_groups": ["edit sample", "must not change", "heart spotted", "seen: heart striped"],
         "fig1_system": [
-            "base · vit_tiny, 12 blocks",
+            "base · ViT of 12 blocks, width 96, input 48 × 48 pixels",
             "FFN of blocks 8–10: 16.4 % of 1.35 million weights",
             "3 blocks, 6 heads, width 96",
             "block 10, fc2",

@@ -32,13 +32,13 @@ _TEXT = {"mlp": "#00507D", "attn": "#8A5E00"}  # dark enough to read
 _SIDE = 1.1  # inches of a picture
 _PICTURES = (4, 2)  # rows and columns of the searched group's pictures
 _LETTERS = 19  # below such a picture
-_RING = 10  # pixels from the chosen run to the ring around it
+_RING = 10  # pixels from the chosen window to the ring around it
 _PANEL = (5.6, 4.7)
 
 
 @STYLED
 def fig2_layers(layers: pd.DataFrame, gallery: pd.DataFrame) -> Figure:
-    """Left images of the searched group; right GR and LR of each run of consecutive FFNs or MSAs, the Pareto front and
+    """Left images of the searched group; right GR and LR of each window of consecutive FFNs or MSAs, the Pareto front and
     the choice; a line a backbone.
 
     Args:
@@ -53,7 +53,7 @@ def fig2_layers(layers: pd.DataFrame, gallery: pd.DataFrame) -> Figure:
     panels: list[tuple[Axes, pd.DataFrame]] = []
     for at, (axis, backbone) in enumerate(zip(axes, backbones, strict=True)):
         table = layers[layers["backbone"] == backbone].dropna(subset=["gr", "lr"])
-        axis.set_title(panel_title(backbone, backbones, "Runs of consecutive blocks, fine-tuned"))
+        axis.set_title(panel_title(backbone, backbones, "Windows of consecutive blocks, fine-tuned"))
         if table.empty:
             empty(axis, "The configuration names the blocks:\nno search was run.")
             continue
@@ -90,16 +90,16 @@ def _images(figure: Figure, places: GridSpecFromSubplotSpec, images: pd.DataFram
 
 def _draw(axis: Axes, table: pd.DataFrame) -> None:
     for part, (_, text, colour, marker) in _PARTS.items():
-        runs = table[table["part"] == part]
+        windows = table[table["part"] == part]
         bars = {
-            "xerr": errors(runs, "lr"),
-            "yerr": errors(runs, "gr"),
+            "xerr": errors(windows, "lr"),
+            "yerr": errors(windows, "gr"),
             "elinewidth": 0.8,
             "ecolor": _pale(colour),
         }
         axis.errorbar(
-            percent(runs["lr"]),
-            percent(runs["gr"]),
+            percent(windows["lr"]),
+            percent(windows["gr"]),
             fmt=marker,
             color=colour,
             label=text,

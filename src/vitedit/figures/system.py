@@ -32,7 +32,9 @@ def fig1_system(system: pd.DataFrame) -> Figure:
         return notice("No backbone in this run.")
     figure, axes = grid(len(backbones), 1, 7.6, 4.3)
     for axis, row in zip(axes, system.to_dict("records"), strict=True):
-        model = f"ViT of {row['blocks']} blocks, width {row['width']}, input {row['size']} × {row['size']} pixels"
+        model = (
+            f"ViT of {row['blocks']} blocks, width {row['width']}, input {row['size']} × {row['size']} pixels"
+        )
         axis.set_title(panel_title(row["backbone"], backbones, model))
         axis.set(xlim=(0, 11.8), ylim=(-0.1, 5.9))
         axis.set_axis_off()
