@@ -184,7 +184,7 @@ def test_ablations_draw_the_table_and_name_what_is_missing(tables: Tables) -> No
     rows = some.query("family == 'tied' and variant == 'tied' and subset == 'all' and backbone == 'base'")
     lines = {str(line.get_label()): line for line in figure.axes[1].lines}
     np.testing.assert_allclose(lines["tied"].get_xdata(), 100 * rows.sort_values("value")["lr"])
-    assert to_hex(lines["default"].get_color()) == METHODS[PROPOSED].colour.lower()
+    assert to_hex(lines["default (default)"].get_color()) == METHODS[PROPOSED].colour.lower()
     assert "snakemake appendix" in texts(figJ_ablations(ablations.iloc[:0]))
 
 

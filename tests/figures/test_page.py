@@ -83,7 +83,7 @@ def test_page_is_whole_and_offline(tmp_path: Path, tables: Tables) -> None:
     }
     assert text.index('id="claims"') < text.index('id="numbers"') < text.index('id="figures"')
     assert re.search(r"\d+ reproduced, \d+ not reproduced, \d+ undecided", text)
-    assert "not measured</td>" in text and "1.5 minutes of computing" in text and "edit_groups" in text
+    assert "not measured</td>" in text and "add up to\n1.5 minutes" in text and "edit_groups" in text
     assert "Only &lt;numbers&gt;." in text and "Natural groups are the published ones" in text
     groups = tables["groups"].groupby("backbone").size()
     assert all(f"{name} on {count} groups" in text for name, count in groups.items())

@@ -67,7 +67,7 @@ def _per_backbone(edits: pd.DataFrame, groups: pd.DataFrame) -> str:
 
 def _step_sizes(system: pd.DataFrame) -> str:
     """Step sizes of learned and of random masks, each its own; the same for all backbones of a run."""
-    known = dict(pair.split("=") for pair in system["step_sizes"].iloc[0].split())
+    known = dict(pair.split("=") for pair in " ".join(system["step_sizes"].head(1)).split())
     look = methods(known)
     each = [f"{look[name].words.split(' (')[0].lower()} {known[name]}" for name in _MASKED if name in known]
     return f" Step sizes: {', '.join(each)}." if each else ""

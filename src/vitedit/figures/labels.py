@@ -38,7 +38,7 @@ def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.nd
     centres = every[np.isfinite(every).all(1)]
     half = _MARKER / 2
     taken: list[BboxBase] = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
-    taken += [Text.get_window_extent(text).padded(_GAP) for text in axis.texts]
+    taken += [extent(text).padded(_GAP) for text in axis.texts]
     leader = {**_LEADER, "color": style.get("color")}
     for point, text in zip(points, texts, strict=True):
         if text and np.isfinite(point).all():
@@ -54,9 +54,15 @@ def place(axis: Axes, points: np.ndarray, texts: Iterable[str], obstacles: np.nd
             taken.append(_settle_label(label, axis, taken, centres).padded(_GAP))
 
 
+def extent(text: Text) -> Bbox:
+    """Pixels that a text takes, without the line of an annotation."""
+    text.get_window_extent()  # an annotation finds its place here
+    return Text.get_window_extent(text)
+
+
 def _settle_label(label: Annotation, axis: Axes, taken: Sequence[BboxBase], centres: np.ndarray) -> Bbox:
     """Puts a label at its best spot; the box that it takes in pixels."""
-    size = Text.get_window_extent(label)  # an annotation's own would hold its line too
+    size = extent(label)
     middle = axis.transData.transform(label.xy)
     others = centres[np.hypot(*(centres - middle).T) > 1]
     scale = axis.get_figure(root=True).dpi / 72  # type: ignore[union-attr]  # an axis is in a figure
@@ -69,7 +75,8 @@ def _settle_label(label: Annotation, axis: Axes, taken: Sequence[BboxBase], cent
         return Bbox.from_bounds(left, bottom, size.width, size.height)
 
     def cost(spot: tuple[float, float, float]) -> float:
-        strange = _distances(box(spot), others).min(initial=np.inf) < _distances(box(spot), middle[None])[0]
+        own = _distances(box(spot), middle[None])[0]
+        strange = (_distances(box(spot), others) < own + 1).any()
         return _cost(box(spot), taken, axis.bbox) + _STRANGE * strange + spot[2]
 
     best = min(_SPOTS, key=cost)
