@@ -27,7 +27,7 @@ LEAST = 6
 """Fewest independent units that decide: six that all agree differ from chance at 5 % (2 x 2^-6 = 3 %), five do not."""
 UNKNOWN = "unknown"
 """Stands in the file of printed values for a number that the paper has but that is not known here."""
-NO_NUMBER = "its number is not known here"
+NO_NUMBER = "no number is known here"
 """Says so for people."""
 TOO_FEW, NOT_MEASURED, NOT_DEFINED, TIED = "too few units", "not measured", "not defined", "interval holds 0"
 """Why a claim is undecided."""
