@@ -18,7 +18,7 @@ from vitedit.config_files import load
 from vitedit.model.sites import Part
 from vitedit.model.vit import build_vit
 from vitedit.stages.backbone import BATCH_BYTES, COPIES
-from vitedit.where.search import runs
+from vitedit.where.search import windows
 
 GIB = 2**30
 
@@ -245,7 +245,7 @@ def _search_layers(run: Run) -> int:
     settings, total = run.config.search, 0
     group = math.ceil(run.known.natural / run.config.benchmark.groups)
     edits = min(settings.max_edits, run.edits(group, 1))
-    for one in runs(run.net.depth, settings.run_length):
+    for one in windows(run.net.depth, settings.window):
         start, suffix = (one.first, one.part), run.net.forward(one.first, one.part)
         step = run.net.step(one.blocks, one.part)
         total += edits * (run.net.prefix(*start) + run.known.updates * step)

@@ -248,7 +248,7 @@ def test_check_finds_what_only_a_method_knows(tmp_path, capsys):
             "{sites: {blocks: [7, 8, 12]}}",
             "sites.blocks: 12 given, but the model 'small' has the blocks 0 to 11",
         ),
-        ("{search: {run_length: 13}}", "a run of 13 blocks does not fit into a model of 12"),
+        ("{search: {window: 13}}", "a window of 13 blocks does not fit into a model of 12"),
         ("{models: {small: {name: vit_tinny}}}", "models.small: timm cannot make the model 'vit_tinny'"),
         ("{models: {stronger: {name: vit_tinny}}}", "models.stronger: timm cannot make"),
     ],

@@ -39,9 +39,9 @@ def test_documents_that_are_linked_exist():
 
 
 @pytest.mark.parametrize("over", [[], ["photos.yaml"], ["paper.yaml"]])
-def test_the_ceiling_has_the_step_sizes_of_the_proposed_method(over):
+def test_the_searched_mask_has_the_step_sizes_of_the_proposed_method(over):
     folder = ROOT / "config"
     config = load(folder / "config.yaml", *(folder / name for name in over))
-    ceiling, proposed = (config.editors[name].settings()[0] for name in ("searched_mask", "hypernet"))
-    assert ceiling["learning_rate"] == proposed["learning_rate"]
-    assert ceiling["inner_learning_rate"] == config.meta_train.inner_learning_rate
+    searched, proposed = (config.editors[name].settings()[0] for name in ("searched_mask", "hypernet"))
+    assert searched["learning_rate"] == proposed["learning_rate"]
+    assert searched["inner_learning_rate"] == config.meta_train.inner_learning_rate

@@ -34,7 +34,7 @@ STAGES = {
     "measure-world": "measures the embedded world's models on fresh images",
     "build-benchmark": "finds groups of images on which a backbone fails in the same way",
     "build-locality": "finds images that a backbone only just gets right",
-    "search-layers": "searches the run of layers where edits generalize and stay local",
+    "search-layers": "searches the window of blocks where edits generalize and stay local",
     "meta-train": "meta-trains the hypernetwork that says where to edit",
     "import-hypernet": "turns a hypernetwork of the published code into one of ours",
     "collect-statistics": "collects T-Patcher's memory and ROME's key covariance from pre-training images",

@@ -76,13 +76,13 @@ def one_group() -> Tables:
         "system": synthetic.system(),
         "sites": synthetic.sites(1),
         "ablations": tabulate.curves(made, 20, 0).assign(
-            family="tied", variant="default", default=True, released=False
+            family="tied", variant="default", default=True, released=False, tried="no"
         ),
         "training": search,
         "editor_training": synthetic.editor_training(networks=("mend",)).head(1),
         "masks": pairs,
         "specificity": matrix,
-        "overlap": pd.DataFrame([tabulate.overlap(matrix, 0.95, 20, 0)]).assign(backbone="base"),
+        "overlap": pd.DataFrame([tabulate.overlap(pairs, 0.95, 20, 0)]).assign(backbone="base"),
         "gallery": synthetic.gallery({"natural": 1}),
     }
 

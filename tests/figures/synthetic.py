@@ -141,7 +141,7 @@ def layer_edits(backbone: str = "base") -> pd.DataFrame:
 
 
 def layers(backbone: str = "base") -> pd.DataFrame:
-    """The layer search, a row a run of layers."""
+    """The layer search, a row a window of blocks."""
     choice = {"part": "mlp", "blocks": [7, 8, 9]}
     searched = layer_edits(backbone).assign(subset="natural", group=groups_of({"natural": 1})[0][1])
     return tabulate.layers(searched, choice, 200, 0).assign(backbone=backbone)
@@ -231,6 +231,7 @@ def system(backbone: str = "base") -> pd.DataFrame:
     edited = {"part": "mlp", "edited": "8 9 10", "sites": sites, "units": 2304, "share": 0.164}
     network = {"hypernet_blocks": 3, "hypernet_heads": 6, "iterations": 64, "batch_size": 8}
     steps = {"inner_steps": 5, "search_steps": 10, "sparsities": "0.25 0.5 0.75 0.9 0.95"}
+    steps |= {"step_sizes": "hypernet=0.002 random_mask=0.005"}
     return pd.DataFrame([{"backbone": backbone} | sizes | edited | network | steps])
 
 
@@ -259,7 +260,7 @@ def tables(
         "curves": tabulate.curves(made, 200, 0),
         "differences": tabulate.differences(made, 200, 0),
         "ablation_edits": ablations(made),
-        "ablations": curves(ablations(made), 200, 0),
+        "ablations": curves(ablations(made), 200, 0).assign(tried=lambda table: table["variant"]),
     }
     sums = {"path": ["data/<images>.zip"], "bytes": [2_500_000], "sha256": ["0" * 64], "of": ["content"]}
     every = compared | {
@@ -301,7 +302,7 @@ def _of_backbone(subsets: dict[str, int], backbone: str) -> dict[str, pd.DataFra
         "editor_training": editor_training(backbone),
         "masks": pairs,
         "specificity": matrix.assign(backbone=backbone),
-        "overlap": pd.DataFrame([tabulate.overlap(matrix, 0.95, 200, 0)]).assign(backbone=backbone),
+        "overlap": pd.DataFrame([tabulate.overlap(pairs, 0.95, 200, 0)]).assign(backbone=backbone),
         "gallery": gallery(subsets, backbone),
         "shown_edits": shown_edits(subsets, backbone),
     }

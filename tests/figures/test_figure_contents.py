@@ -14,11 +14,12 @@ from vitedit.figures.ablations import figJ_ablations
 from vitedit.figures.behind import behind
 from vitedit.figures.curves import fig4_curves
 from vitedit.figures.examples import examples, examples_table, fig6a_examples
+from vitedit.figures.gallery import caption, fig3_pretraining, typical_pictures
 from vitedit.figures.layers import fig2_layers
 from vitedit.figures.masks import fig5a_masks
 from vitedit.figures.sheets import figA_natural, halves
 from vitedit.figures.sites import figK_sites
-from vitedit.figures.style import METHODS, PROPOSED, methods
+from vitedit.figures.style import METHODS, PROPOSED, grid, methods
 from vitedit.figures.training import figI_editor_training
 
 
@@ -30,7 +31,7 @@ def test_legend_names_every_method_once(drawn: Callable[[str], Figure]) -> None:
 
 
 def test_layer_figure_draws_the_table(tables: Tables) -> None:
-    """The ring lies on the chosen run, the dashed front goes through the runs on it, bars end at the interval."""
+    """The ring lies on the chosen window, the dashed front goes through the windows on it, bars end at the interval."""
     layers = one_backbone(tables)["layers"]
     axis = fig2_layers(layers, tables["gallery"]).axes[0]
     ring = axis.collections[-1].get_offsets()
@@ -68,7 +69,7 @@ def test_the_only_subset_is_not_drawn_twice(tables: Tables) -> None:
 
 
 def test_the_proposed_method_stands_out(drawn: Callable[[str], Figure], tables: Tables) -> None:
-    """Thickest, on top, and of many methods the only one whose points bear their values."""
+    """Thickest, on top, and of many methods the only one whose ends bear their values."""
     axis = drawn("fig4_curves").axes[0]
     ours = METHODS[PROPOSED]
     others = [
@@ -78,7 +79,7 @@ def test_the_proposed_method_stands_out(drawn: Callable[[str], Figure], tables: 
     ]
     assert len(others) == len(synthetic.METHODS)  # with the unknown one, without the proposed one
     assert all(line.get_linewidth() < ours.width and line.get_zorder() < ours.layer for line in others)
-    numbers = {f"{value:g}" for value in synthetic.SPARSITIES}
+    numbers = {f"{end(synthetic.SPARSITIES):g}" for end in (min, max)}
     assert sorted(text.get_text() for text in axis.texts if text.get_text()[0].isdigit()) == sorted(numbers)
     few = tables["curves"].query("method in ['hypernet', 'random_mask', 'ft']")
     written = [text.get_text() for text in fig4_curves(few).axes[0].texts]
@@ -184,7 +185,7 @@ def test_ablations_draw_the_table_and_name_what_is_missing(tables: Tables) -> No
     rows = some.query("family == 'tied' and variant == 'tied' and subset == 'all' and backbone == 'base'")
     lines = {str(line.get_label()): line for line in figure.axes[1].lines}
     np.testing.assert_allclose(lines["tied"].get_xdata(), 100 * rows.sort_values("value")["lr"])
-    assert to_hex(lines["default"].get_color()) == METHODS[PROPOSED].colour.lower()
+    assert to_hex(lines["default (default)"].get_color()) == METHODS[PROPOSED].colour.lower()
     assert "snakemake appendix" in texts(figJ_ablations(ablations.iloc[:0]))
 
 
@@ -206,3 +207,26 @@ def test_numbers_behind_a_figure_are_counted(tmp_path: Path, tables: Tables) -> 
     assert "4 groups (natural images), 6 sites" in said["figK_sites"]
     synthetic.write(tmp_path, empty_run(tables))
     assert all(behind(name, tmp_path) for name in DRAW)
+
+
+def test_pretraining_pictures_are_those_shown(tables: Tables) -> None:
+    """Of every group two pictures of either class and three of its own; the number behind the figure is theirs."""
+    shown = typical_pictures(tables["gallery"])
+    before = shown["role"] == "pretraining"
+    classes = shown[before].groupby(["backbone", "group", "label_name"]).size()
+    assert (classes == 2).all() and (shown[~before].groupby(["backbone", "group"]).size() == 3).all()
+    drawn = sum(bool(axis.images) for axis in fig3_pretraining(tables["gallery"]).axes)
+    assert drawn == len(shown) > 0
+
+
+def test_a_long_text_below_a_picture_is_broken_not_cut() -> None:
+    _, (axis,) = grid(1, 1)
+    caption(axis, ("triangle spotted", "black"), ("seen: triangle striped", "black"), letters=16)
+    written = [axis.get_xlabel().strip(), *(text.get_text() for text in axis.texts)]
+    assert written == ["triangle spotted", "seen: triangle", "striped"]
+
+
+def test_step_sizes_of_both_masks_are_behind_their_figures(tmp_path: Path, tables: Tables) -> None:
+    synthetic.write(tmp_path, one_backbone(tables))
+    for name in ("fig0_summary", "fig5a_masks"):
+        assert "Step sizes: learned mask 0.002, random mask 0.005." in behind(name, tmp_path)

@@ -15,7 +15,7 @@ from PIL import Image
 from vitedit.errors import ArtifactError
 from vitedit.figures import FIGURES, SUFFIXES
 from vitedit.figures.curves import fig4_curves, fig4b_success, figF_curves
-from vitedit.figures.labels import place, settle
+from vitedit.figures.labels import extent, place, settle
 from vitedit.figures.sheets import figA_natural, halves
 from vitedit.figures.style import grid, load, save
 from vitedit.figures.training import figH_training, figI_editor_training
@@ -33,7 +33,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
         "fig0_summary": ["Difference in GR (percentage points)", "against random mask"],
         "fig0b_groups": ["edit sample", "must not change", "heart spotted", "seen: heart striped"],
         "fig1_system": [
-            "base · vit_tiny, 12 blocks",
+            "base · ViT of 12 blocks, width 96, input 48 × 48 pixels",
             "FFN of blocks 8–10: 16.4 % of 1.35 million weights",
             "3 blocks, 6 heads, width 96",
             "block 10, fc2",
@@ -60,8 +60,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
             "Masks of fc1 and fc2 tied",
         ],
         "fig2_layers": [
-            "edit sample",
-            "neighbours",
+            "blue frame: edit sample",
             "seen: heart striped",
             "Locality rate LR (%)",
             "Generalization rate GR (%)",
@@ -181,8 +180,20 @@ def test_labels_avoid_points_and_each_other() -> None:
     axis.set(xlim=(0, 1), ylim=(0, 1))
     settle(figure)
     place(axis, points, ["first", "second", "third", "fourth"], np.empty((0, 2)), fontsize=8)
-    boxes = [text.get_window_extent() for text in axis.texts]
+    boxes = [extent(text) for text in axis.texts]
     assert not any(a.overlaps(b) for at, a in enumerate(boxes) for b in boxes[:at])
+
+
+def test_a_label_stands_nearest_to_its_own_point() -> None:
+    """The usual spot, to the upper right of its point, is nearer to the other point."""
+    figure, (axis,) = grid(1, 1)
+    points = np.array([[0.50, 0.5], [0.54, 0.5]])
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    settle(figure)
+    place(axis, points[:1], ["a long label"], points[1:], fontsize=8)
+    box, centres = extent(axis.texts[0]), axis.transData.transform(points)
+    away = np.hypot(*np.maximum(np.maximum(box.min - centres, centres - box.max), 0).T)
+    assert away[0] + 1 < away[1]
 
 
 def test_files_are_the_same_each_time(tmp_path: Path, tables: Tables) -> None:

@@ -82,8 +82,14 @@ def test_page_is_whole_and_offline(tmp_path: Path, tables: Tables) -> None:
         *(f"notebooks/{name}.{ending}" for name in FIGURES for ending in ("html", "ipynb")),
     }
     assert text.index('id="claims"') < text.index('id="numbers"') < text.index('id="figures"')
-    assert re.search(r"\d+ reproduced, \d+ not reproduced, \d+ undecided", text)
-    assert "not measured</td>" in text and "1.5 minutes of computing" in text and "edit_groups" in text
+    checks = (tables["claims"]["kind"] == "check").sum()
+    assert f"Checks that hold by construction: {checks} reproduced, 0 not reproduced, 0 undecided." in text
+    ties = (tables["claims"]["why"] == "interval holds 0").sum()
+    assert re.search(
+        rf"Findings: \d+ reproduced, \d+ not reproduced, \d+ undecided \(.*interval holds 0 {ties}", text
+    )
+    assert "<dt>GR (published formula)</dt>" in text and "<dt>not_converged</dt>" in text
+    assert "not measured</td>" in text and "add up to\n1.5 minutes" in text and "edit_groups" in text
     assert "Only &lt;numbers&gt;." in text and "Natural groups are the published ones" in text
     groups = tables["groups"].groupby("backbone").size()
     assert all(f"{name} on {count} groups" in text for name, count in groups.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitedit.measure.tabulate import run_name
+from vitedit.measure.tabulate import window_name
 
 VALUES = yaml.safe_load((Path(__file__).parents[2] / "config" / "paper_values.yaml").read_text())
 
@@ -24,7 +24,7 @@ def test_printed_shares_are_those_of_three_ffns_of_a_vit_b() -> None:
 def test_claims_test_the_chosen_run() -> None:
     chosen = VALUES["layer_search"]["chosen"]
     first, *_, last = chosen["blocks"]
-    assert f"{chosen['part']} {first}-{last}" == run_name("mlp", 7, 9) == "FFN 8-10"
+    assert f"{chosen['part']} {first}-{last}" == window_name("mlp", 7, 9) == "FFN 8-10"
 
 
 def test_every_entry_says_where_it_stands() -> None:

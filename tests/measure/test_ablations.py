@@ -1,10 +1,15 @@
 """Variants against each other, on the edits that all of them have."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from vitedit.config_files import load
 from vitedit.measure import tabulate
-from vitedit.measure.ablations import NAMES, curves, in_common, named
+from vitedit.measure.ablations import NAMES, curves, in_common, named, tried
+
+CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
 
 COLUMNS = {
     "run": "r", "backbone": "b", "method": "m", "setting": "s=1", "knob": "s", "value": 1.0, "subset": "natural", "gr_ref": 0.0,
@@ -50,3 +55,18 @@ def test_a_point_a_variant_with_the_columns_of_the_curves(rows):
 def test_no_ablations_are_an_empty_table(rows):
     empty = curves(rows.iloc[:0], 20, 0)
     assert empty.empty and list(empty.columns) == list(curves(rows, 20, 0).columns)
+
+
+def test_values_tried(tmp_path):
+    """Numbers, words and switches, of the default as the run has them; of several keys all, a missing one as the run has it."""
+    above = tmp_path / "above.yaml"
+    two = "{ meta_train: { inner_steps: 7, tied: true } }"
+    above.write_text(f"ablations: {{ own: {{ two: {two}, one: {{ meta_train: {{ tied: true }} }} }} }}")
+    found = tried(load(CONFIG, above))
+    assert (
+        found["own", "default"] == "5, no"
+        and found["own", "two"] == "7, yes"
+        and found["own", "one"] == "5, yes"
+    )
+    assert found["pseudo", "default"] == "cutmix" and found["samples", "three"] == "3"
+    assert found["inner_learning_rate", "lower"] == "0.003"

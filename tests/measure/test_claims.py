@@ -25,6 +25,8 @@ THREE = pytest.mark.parametrize(
 )
 """How far the rows lean towards the statement, and what follows."""
 SPARSITIES = (0.5, 0.75, 0.95)
+STEPS = {"hypernet": "0.002", "random_mask": "0.005"}
+AVERAGE, MIDDLE = "reach on average over their settings", "reach at the middle value of each knob"
 
 
 def edits(*methods: tuple, groups: int = 12, noise: float = 0.02, sr: float = 1.0) -> pd.DataFrame:
@@ -53,12 +55,12 @@ def curve(method: str, shift: float = 0.0) -> list[tuple]:
 
 
 def one(claims: list[verdicts.Claim], words: str) -> verdicts.Claim:
-    (claim,) = [claim for claim in claims if words in claim.statement]
+    (claim,) = [claim for claim in claims if words in claim.statement + claim.statistic]
     return claim
 
 
 def of(rows: pd.DataFrame, words: str) -> verdicts.Claim:
-    return one(edit_claims(rows, "b", PAPER, 300, 0), words)
+    return one(edit_claims(rows, "b", STEPS, PAPER, 300, 0), words)
 
 
 @THREE
@@ -126,17 +128,25 @@ def test_penalties(shift: float, verdict: str) -> None:
 
 @pytest.mark.parametrize(("sr", "verdict"), [(1.0, "reproduced"), (0.0, "not reproduced")])
 def test_success(sr: float, verdict: str) -> None:
-    assert of(edits(*curve("hypernet"), *curve("kn"), sr=sr), "Nearly all").verdict == verdict
+    assert of(edits(*curve("hypernet"), *curve("kn"), sr=sr), AVERAGE).verdict == verdict
 
 
 def test_success_of_one_method_in_ten_may_fail_and_a_rate_at_the_limit_is_undecided() -> None:
     names = list(PAPER["main_results"]["methods"])[:10]
     rows = edits(*[(name, 0.5, 0.5, 0.5) for name in names])
     rows.loc[rows["method"] == "kn", "sr"] = 0.0
-    claim = of(rows, "Nearly all")
+    claim = of(rows, AVERAGE)
     assert claim.verdict == "reproduced" and "not KN (0 %)" in claim.measured
     rows.loc[(rows["method"] == "ft") & (rows["group"] == "0") & (rows["edit"] == 0), "sr"] = 0.0
-    assert of(rows, "Nearly all").verdict == "undecided"
+    assert of(rows, AVERAGE).verdict == "undecided"
+
+
+def test_success_at_one_setting_leaves_weak_settings_out() -> None:
+    rows = edits(*curve("hypernet"), *curve("kn"))
+    rows.loc[rows["value"] == 0.95, "sr"] = 0.0
+    assert of(rows, AVERAGE).verdict == "not reproduced" and of(rows, MIDDLE).verdict == "reproduced"
+    rows.loc[rows["value"] == 0.75, "sr"] = 0.0
+    assert of(rows, MIDDLE).verdict == "not reproduced"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,17 @@ def test_variation(spread: float, other: float, verdict: str) -> None:
     rows = pd.concat(
         [edits(("t_patcher", 0.5, 0.5, 0.5), noise=spread), edits(("kn", 0.5, 0.5, 0.5), noise=other)]
     )
-    assert of(rows, "varies most").verdict == verdict
+    assert of(rows, "edits on average over").verdict == of(rows, "edits at the middle").verdict == verdict
+
+
+def test_the_most_varying_at_one_setting() -> None:
+    """Wide at the ends, narrow in the middle."""
+    wide = [(0.5, 0.3), (0.75, 0.01), (0.95, 0.3)]
+    parts = [edits(("t_patcher", value, 0.5, 0.5), noise=noise) for value, noise in wide]
+    parts += [edits(("kn", value, 0.5, 0.5), noise=0.1) for value, _ in wide]
+    rows = pd.concat(parts, ignore_index=True)
+    assert of(rows, "edits on average over").verdict == "reproduced"
+    assert of(rows, "edits at the middle").verdict == "not reproduced"
 
 
 @THREE
@@ -162,6 +182,32 @@ def test_samples(shift: float, verdict: str) -> None:
     assert sample_claim(rows, "b", PAPER, 300, 0).verdict == verdict
     alone = sample_claim(rows[rows["samples"] == 1], "b", PAPER, 300, 0)
     assert alone.verdict == "undecided" and alone.measured.startswith("Not measured")
+
+
+def test_masks_are_compared_with_their_step_sizes() -> None:
+    rows = edits(*curve("hypernet"), *curve("random_mask"))
+    assert "0.002 for learned masks, 0.005 for random ones" in of(rows, "same sparsity").measured
+    same = dict.fromkeys(STEPS, "0.001")
+    claim = one(edit_claims(rows, "b", same, PAPER, 50, 0), "same sparsity")
+    assert "Step size of both: 0.001." in claim.measured
+
+
+def test_why_a_claim_is_undecided() -> None:
+    number = verdicts.Statement("Figure 1", "b", "It holds.", "A number")
+    assert [number.tested((0.1, low, 0.2), "", few).why for low, few in [(0.0, ""), (0.05, ""), (0.05, "few")]] == [
+        verdicts.TIED, "", verdicts.TOO_FEW,
+    ]  # fmt: skip
+    assert number.tested((0.1, np.nan, np.nan), "").why == verdicts.NOT_DEFINED
+    assert number.untested("").why == verdicts.NOT_MEASURED
+    far = edits(*curve("hypernet"), ("ft", np.nan, 0.5, 0.1))
+    assert of(far, "more than FT.").why == verdicts.NOT_DEFINED
+
+
+def test_checks_hold_by_construction() -> None:
+    checks = [formula_claim(PAPER), *share_claims(edits(*curve("hypernet")), "b", 0.2, 2000, PAPER)]
+    assert {claim.kind for claim in checks} == {"check"}
+    found = edit_claims(edits(*curve("hypernet"), *curve("kn")), "b", STEPS, PAPER, 50, 0)
+    assert {claim.kind for claim in found} == {"finding"}
 
 
 def test_few_groups_decide_nothing() -> None:
@@ -274,10 +320,10 @@ def test_measured_shares() -> None:
 
 def test_methods_beyond_the_paper_take_no_part() -> None:
     rows = edits(*curve("hypernet", 0.1), *curve("kn"), *curve("somebodys", 0.3))
-    found = edit_claims(rows, "b", PAPER, 100, 0)
+    found = edit_claims(rows, "b", STEPS, PAPER, 100, 0)
     assert one(found, "Pareto front").verdict == "reproduced"
     assert not [claim for claim in found if "somebodys" in claim.measured]
-    assert edit_claims(edits(*curve("somebodys")), "b", PAPER, 100, 0) == []
+    assert edit_claims(edits(*curve("somebodys")), "b", STEPS, PAPER, 100, 0) == []
 
 
 def test_paper_values_that_cannot_be_read(tmp_path: Path) -> None:

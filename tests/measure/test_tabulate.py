@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from vitedit.measure import tabulate
+from vitedit.measure.claims_places import overlap_claim
 
 
 def rows(*entries: tuple, **common: object) -> pd.DataFrame:
@@ -154,21 +155,21 @@ def test_layers_front_and_choice() -> None:
     assert table.loc[1, ["gr", "gr_low", "gr_high", "lr", "sr"]].tolist() == pytest.approx(
         [0.5, 0.45, 0.55, 0.7, 0.5]
     )
-    assert tabulate.run_name("attn", 11, 11) == "MSA 12"
+    assert tabulate.window_name("attn", 11, 11) == "MSA 12"
 
 
 PAIRS = pd.DataFrame(
     [
-        ("x", "x", 0.8),
-        ("x", "x", 0.6),
-        ("x", "y", 0.3),
-        ("y", "x", 0.1),
-        ("y", "y", 0.5),
-        ("x", "z", 0.2),
-        ("z", "y", 0.4),
-        ("z", "z", 0.9),
+        ("x", "x", 0, 1, 0.8),
+        ("x", "x", 0, 2, 0.6),
+        ("x", "y", 0, 0, 0.3),
+        ("y", "x", 1, 0, 0.1),
+        ("y", "y", 0, 1, 0.5),
+        ("x", "z", 1, 0, 0.2),
+        ("z", "y", 1, 0, 0.4),
+        ("z", "z", 0, 1, 0.9),
     ],
-    columns=["group_a", "group_b", "iou"],
+    columns=["group_a", "group_b", "edit_a", "edit_b", "iou"],
 )
 
 
@@ -181,30 +182,24 @@ def test_iou_matrix_is_symmetric() -> None:
     assert len(table) == 9
 
 
-def test_overlap_against_a_loop() -> None:
-    matrix = tabulate.specificity(PAIRS)
-    row = tabulate.overlap(matrix, 0.95, 300, 5)
-    assert row["within"] == pytest.approx((0.7 + 0.5 + 0.9) / 3) and row["between"] == pytest.approx(
-        (0.2 + 0.2 + 0.4) / 3
+def test_overlap_is_the_claims() -> None:
+    """Means of the pairs known, within a group each group the same; the interval is that of the claim on the same pairs."""
+    row = tabulate.overlap(PAIRS, 0.95, 300, 5)
+    assert row["within"] == pytest.approx((0.7 + 0.5 + 0.9) / 3)
+    assert row["between"] == pytest.approx(
+        np.average([0.3, 0.1, 0.2, 0.4], weights=1 / np.array([6, 6, 6, 4]))
     )
     assert (row["within_pairs"], row["between_pairs"], row["groups"]) == (4, 4, 3)
     assert row["chance"] == pytest.approx(0.05 / 1.95)
-    iou = matrix.set_index(["group_a", "group_b"])["iou"]
-    gains = []
-    for drawn in np.random.default_rng(5).integers(0, 3, (300, 3)):
-        names = ["xyz"[at] for at in drawn]
-        between = [iou[a, b] for a in names for b in names if a != b]
-        if between:
-            gains.append(np.mean([iou[name, name] for name in names]) - np.mean(between))
-    assert (row["difference_low"], row["difference_high"]) == pytest.approx(
-        tuple(np.quantile(gains, [0.025, 0.975]))
+    claim = overlap_claim(
+        PAIRS, "b", {"mask_overlap": {"claim": "", "iou_within": 1, "iou_between": 0}}, 300, 5
     )
+    ends = [row[name] for name in ("difference", "difference_low", "difference_high")]
+    np.testing.assert_array_equal([claim.value, claim.low, claim.high], ends)
 
 
 def test_overlap_of_one_group_has_no_between() -> None:
-    one = tabulate.overlap(
-        tabulate.specificity(PAIRS[(PAIRS["group_a"] == "x") & (PAIRS["group_b"] == "x")]), 0.95, 50, 0
-    )
+    one = tabulate.overlap(PAIRS[(PAIRS["group_a"] == "x") & (PAIRS["group_b"] == "x")], 0.95, 50, 0)
     assert one["within"] == pytest.approx(0.7) and np.isnan([one["between"], one["difference_low"]]).all()
 
 

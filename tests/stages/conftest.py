@@ -33,7 +33,7 @@ CONFIG = {
     },
     "locality": {"sources": ["world"], "gap": 0.6645, "min_images": 1},
     "descent": {"max_steps": 8, "stop_loss": 0.05},
-    "search": {"learning_rate": 3e-3, "run_length": 2, "max_edits": 2, "bootstrap": 50},
+    "search": {"learning_rate": 3e-3, "window": 2, "max_edits": 2, "bootstrap": 50},
     "meta_train": {
         "pseudo": {"images": "world", "patches": [1, 2]},
         "iterations": 4,

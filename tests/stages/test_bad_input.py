@@ -98,7 +98,7 @@ def test_a_subset_without_groups(world, capsys):
 
 def test_an_unknown_group_to_search_on(world, capsys):
     prepared(world, "build-benchmark", "build-locality")
-    world.configure(search={"run_length": 2, "group": "7_8"})
+    world.configure(search={"window": 2, "group": "7_8"})
     assert "search.group: no group '7_8'" in refused(world, capsys, "search-layers")
 
 
@@ -154,8 +154,8 @@ def test_a_block_the_model_does_not_have(world, capsys):
 
 def test_a_run_longer_than_the_model(world, capsys):
     prepared(world, "build-benchmark", "build-locality")
-    world.configure(search={"run_length": 9})
-    assert "a run of 9 blocks does not fit" in refused(world, capsys, "search-layers")
+    world.configure(search={"window": 9})
+    assert "a window of 9 blocks does not fit" in refused(world, capsys, "search-layers")
 
 
 def test_a_mask_search_that_becomes_nan(world, capsys):
@@ -191,7 +191,7 @@ def test_weights_that_are_not_finite(world, capsys):
 
 def test_a_loss_that_becomes_nan(world, capsys):
     prepared(world, "build-benchmark", "build-locality")
-    world.configure(search={"learning_rate": 1e38, "run_length": 2})
+    world.configure(search={"learning_rate": 1e38, "window": 2})
     assert "lower the learning rate" in refused(world, capsys, "search-layers")
 
 

@@ -49,7 +49,7 @@ def test_a_certain_target_makes_the_divergence_a_cross_entropy():
     torch.testing.assert_close(kl_divergence(target, student, 5.0), expected)
 
 
-def test_the_ceiling_searches_each_edit_sample_and_descends_under_its_mask(split, images):
+def test_the_searched_mask_searches_each_edit_sample_and_descends_under_its_mask(split, images):
     descent = DescentConfig(max_steps=5, stop_loss=1e-6)
     samples = Samples(images[:3, None], torch.tensor([1, 2, 3]), ("a", "b", "c"))
     editor = SearchedMask(descent, 1e-3, 0.75, inner_learning_rate=0.3, inner_steps=2, search_steps=3, seed=4)

@@ -2,7 +2,7 @@
 
 
 rule search_layers:
-    """Greedy search over runs of consecutive layers (paper Fig. 2)."""
+    """Greedy search over windows of consecutive blocks (paper Fig. 2)."""
     input:
         given=ancient(given("search_layers")),
         weights=weights("search_layers"),

@@ -26,16 +26,16 @@ class DescentConfig(Section):
 
 
 class SearchConfig(Section):
-    """Greedy search over runs of consecutive layers (paper Fig. 2)."""
+    """Greedy search over windows of consecutive blocks (paper Fig. 2)."""
 
     learning_rate: Rate = 2e-5
-    """RMSprop step size of the fine-tuning that compares the runs."""
+    """RMSprop step size of the fine-tuning that compares the windows."""
     subset: Name = "natural"
     """Subset of the group that is used."""
     group: str | None = None
     """Name of the group; null takes the largest."""
-    run_length: Positive = 3
-    """Consecutive blocks in a run."""
+    window: Positive = 3
+    """Consecutive blocks that are edited together."""
     max_edits: Positive = 20
     """Edit samples."""
     bootstrap: Positive = 2000

@@ -10,7 +10,7 @@ from vitedit.config.section import Name
 TRAINING = "meta_train"
 """Section that decides whether an ablation needs a training of its own."""
 DEFAULT = "default"
-"""Name of the setting that the variants of a family are compared with."""
+"""Name of what the variants of a family are compared with."""
 ABLATED = (TRAINING, "editors", "samples", "reference")
 """Sections that an ablation may change: groups, locality set and sites are those of its run."""
 
@@ -44,7 +44,7 @@ def _one_kind(variants: "dict[Name, Overlay | None] | None") -> "dict[Name, Over
             f"all variants of a family change '{TRAINING}', or none: those that do are trained by `snakemake appendix`"
         )
     if DEFAULT in (variants or {}):
-        raise ValueError(f"'{DEFAULT}' is the name of the run's own setting; give the variant another")
+        raise ValueError(f"'{DEFAULT}' is the name of the run as configured; give the variant another")
     return variants
 
 

@@ -1,4 +1,4 @@
-"""The ceiling: masks searched on the edit sample itself, which a perfect hypernetwork could at best foretell."""
+"""Masks searched on the edit sample itself, which is what the hypernetwork learns to predict; no upper bound."""
 
 from dataclasses import dataclass
 from typing import final

@@ -1,4 +1,4 @@
-"""Fig. 5b and the ablations of the appendix: what single choices are worth, each against the run's own setting."""
+"""Fig. 5b and the ablations of the appendix: what single choices are worth, each against the default."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -109,12 +109,13 @@ def appendix(ablations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _looks(table: pd.DataFrame) -> dict[str, Look]:
-    """Variant -> look: the run's own setting as the proposed method is drawn, the others in their order."""
+    """Variant -> look, named by the value tried: the default as the proposed method is drawn, the others in their order."""
     own = list(dict.fromkeys(table.loc[table["default"].astype(bool), "variant"]))
     others = [name for name in dict.fromkeys(table["variant"]) if name not in own]
-    looks = {name: Look(_DEFAULT, BLUE, "o", size=7, width=2.8, layer=4) for name in own}
+    tried = table.groupby("variant")["tried"].first()
+    looks = {name: Look(f"{tried[name]} ({_DEFAULT})", BLUE, "o", size=7, width=2.8, layer=4) for name in own}
     for at, name in enumerate(others):
-        looks[name] = Look(str(name).replace("_", " "), *_LOOKS[at % len(_LOOKS)])
+        looks[name] = Look(tried[name], *_LOOKS[at % len(_LOOKS)])
     return looks
 
 

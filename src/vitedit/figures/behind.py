@@ -7,6 +7,7 @@ import pandas as pd
 
 from vitedit.figures.ablations import SAMPLES, appendix, family
 from vitedit.figures.examples import examples_table
+from vitedit.figures.gallery import typical_pictures
 from vitedit.figures.layers import searched_images
 from vitedit.figures.sheets import NATURAL, halves, style_pictures
 from vitedit.figures.style import PROPOSED, REFERENCES, load, methods, words
@@ -15,6 +16,7 @@ Read = Callable[[str], pd.DataFrame]
 """Reads a table of the run by its name."""
 
 NOTHING = "Nothing is shown."
+_MASKED = (PROPOSED, "random_mask")
 
 
 def behind(name: str, folder: str | Path) -> str:
@@ -63,6 +65,14 @@ def _per_backbone(edits: pd.DataFrame, groups: pd.DataFrame) -> str:
     return _sentences(parts)
 
 
+def _step_sizes(system: pd.DataFrame) -> str:
+    """Step sizes of learned and of random masks, each its own; the same for all backbones of a run."""
+    known = dict(pair.split("=") for pair in " ".join(system["step_sizes"].head(1)).split())
+    look = methods(known)
+    each = [f"{look[name].words.split(' (')[0].lower()} {known[name]}" for name in _MASKED if name in known]
+    return f" Step sizes: {', '.join(each)}." if each else ""
+
+
 def _main(edits: pd.DataFrame) -> pd.Series:
     return edits["backbone"].isin(edits["backbone"].iloc[:1])
 
@@ -106,7 +116,7 @@ def _search(read: Read) -> str:
         images = groups[groups["backbone"] == backbone].merge(part[["subset", "group"]].drop_duplicates())
         text = f"{_count(int(part['edits'].sum()), 'edit')}: {_count(int(part['edits'].max()), 'edit sample')} of one group"
         of = f" ({_count(int(images['images'].sum()), 'image')})" if len(images) else ""
-        parts.append((str(backbone), f"{text}{of}, {_count(len(part), 'run')} of blocks"))
+        parts.append((str(backbone), f"{text}{of}, {_count(len(part), 'window')} of blocks"))
     pictures = len(searched_images(layers, read("gallery")))
     return f"{_sentences(parts)} {_count(pictures, 'picture')} shown." if parts else ""
 
@@ -175,8 +185,13 @@ def _ablations(table: pd.DataFrame) -> str:
 
 
 def _typical(read: Read) -> str:
-    typical = int((read("gallery")["role"] == "pretraining").sum())
-    return f"{_count(typical, 'pre-training picture')}. {_groups(read('groups'))}"
+    shown = typical_pictures(read("gallery"))
+    typical = int((shown["role"] == "pretraining").sum())
+    places = shown[["backbone", "subset", "group"]].drop_duplicates()
+    return (
+        f"{_count(typical, 'pre-training picture')} and {_count(len(shown) - typical, 'picture')}"
+        f" of {_count(len(places), 'group')} shown. {_groups(read('groups'))}"
+    )
 
 
 def _styles(read: Read) -> str:
@@ -185,7 +200,7 @@ def _styles(read: Read) -> str:
 
 
 _COUNTED: dict[str, Callable[[Read], str]] = {
-    "fig0_summary": lambda read: _edits(read, _compared),
+    "fig0_summary": lambda read: _edits(read, _compared) + _step_sizes(read("system")),
     "fig0b_groups": lambda read: _groups(read("groups")),
     "fig1_system": lambda read: _groups(read("groups")),
     "fig2_layers": _search,
@@ -201,7 +216,7 @@ _COUNTED: dict[str, Callable[[Read], str]] = {
     "fig4_curves": lambda read: _edits(read, _main),
     "figF_curves": lambda read: _edits(read, _others),
     "fig4b_success": _edits,
-    "fig5a_masks": lambda read: _edits(read, _at_sparsities),
+    "fig5a_masks": lambda read: _edits(read, _at_sparsities) + _step_sizes(read("system")),
     "fig5b_samples": lambda read: _ablations(family(read("ablations"), SAMPLES)),
     "fig6a_examples": _examples,
     "fig6_specificity": _masks,

@@ -3,26 +3,29 @@
 CAPTIONS: dict[str, tuple[str, str]] = {
     "fig0_summary": (
         "Gain of learned masks",
-        "Paired differences in generalization and locality between learned masks and random masks of the same sparsity,"
-        " and between learned masks and plain fine-tuning. Means over all groups, bars: 95 % bootstrap intervals over groups."
-        " To the right of the line learned masks are better.",
+        "Paired differences in generalization and locality between learned masks and random masks of the same sparsity (share"
+        " of the hidden units of all edited matrices that a mask freezes), and between learned masks and plain fine-tuning;"
+        " each kind of mask with a step size of its own. Means over all groups, bars: 95 % bootstrap intervals over groups. To"
+        " the right of the line learned masks are better.",
     ),
     "fig1_system": (
         "The system",
         "What this run edits, drawn from its configuration and its models. The hypernetwork reads the CLS token of the edit"
-        " sample and scores every hidden unit of the edited matrices; those with the highest scores may change (blue, an"
-        " example), the others stay. Masked fine-tuning then puts the edit sample right. (Paper: Figure 1.)",
+        " sample and scores every hidden unit of the edited matrices; those with the highest scores may change (blue,"
+        " drawn by chance), the others stay. Masked fine-tuning then puts the edit sample right. (Paper: Figure 1.)",
     ),
     "fig0b_groups": (
         "Groups of the benchmark",
-        "Each row is a group of images on which the model errs in the same way: one image is edited, the others"
-        " must be corrected with it. Below each image its label and what the unedited model sees. The last row shows"
+        "Each row is a group of images on which the model errs in the same way: one image is edited, the others must be"
+        " corrected with it. Below each image its label and what the unedited model sees. The last row of each backbone shows"
         " images that the model only just gets right and that no edit may change. (As the paper's Figures A to D, in brief.)",
     ),
     "figA_natural": (
         "Natural groups, first half",
-        "The edit sample of every group and up to three of its neighbours; above them the true class, what it is taken for, and"
-        " the number of images. Where a group is taken for several classes, each image says for which. (Paper: Figure A.)",
+        "The edit sample of every group and up to three of its neighbours; above them the true class, what it is taken for,"
+        " and the number of images. Where a group is taken for several classes, each image says for which. Where groups come"
+        " from the MAD competition, the true class is what the stronger model says, so a few images show another. (Paper:"
+        " Figure A.)",
     ),
     "figB_natural": (
         "Natural groups, second half",
@@ -53,7 +56,7 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     "fig2_layers": (
         "Which layers to edit",
         "Left: images of the searched group, with their label and what the unedited model sees. Right: generalization and"
-        " locality after fine-tuning each run of consecutive feed-forward networks or self-attentions on it, numbered by their"
+        " locality after fine-tuning each window of consecutive feed-forward networks or self-attentions on it, numbered by its"
         " blocks; bars: 95 % bootstrap intervals over edits. (Paper: Figure 2.)",
     ),
     "figH_training": (
@@ -69,10 +72,10 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "fig4_curves": (
         "Generalization against locality",
-        "A line a method, a point a setting, on the first backbone; up and right is better. Numbers are sparsities of the"
-        " learned mask. Bars: 95 % bootstrap intervals over groups, faint for the other methods; they are wide because groups"
-        " differ, and all methods edit the same groups. The searched mask, where it is shown, comes from a mask search on the"
-        " edit sample itself: what a perfect hypernetwork could know. (Paper: Figure 4.)",
+        "A line a method, a point a setting, on the first backbone; up and right is better. Numbers are the least and the"
+        " greatest sparsity of the learned mask. Bars: 95 % bootstrap intervals over groups, faint for the other methods; they"
+        " are wide because groups differ, and all methods edit the same groups. The searched mask, where it is shown, comes"
+        " from a mask search on the edit sample itself, which is what the hypernetwork learns to predict. (Paper: Figure 4.)",
     ),
     "figF_curves": (
         "Generalization against locality on the other backbone",
@@ -85,15 +88,16 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "fig5a_masks": (
         "Learned against random masks",
-        "Generalization and locality over the sparsity of the mask, means over all groups; bands: 95 % bootstrap intervals over"
-        " groups, of learned and random masks; dashed level: fine-tuning without a mask. Other methods that choose what to change"
-        " are shown at the same sparsity. Above: share of the backbone's weights that an edit with a learned mask changes."
-        " (Paper: Figure 5a.)",
+        "Generalization and locality over the sparsity of the mask, the share of the hidden units of all edited matrices that"
+        " it freezes; sparsities stand evenly, so this axis is not to scale. Learned and random masks have each a step size of"
+        " their own. Means over all groups; bands: 95 % bootstrap intervals over groups, of learned and random masks; dashed"
+        " level: fine-tuning without a mask. Other methods that choose what to change are shown at the same sparsity. Above:"
+        " share of the backbone's weights that an edit with a learned mask changes. (Paper: Figure 5a.)",
     ),
     "fig5b_samples": (
         "One, two and three samples",
         "Generalization and locality of learned masks over their sparsity, when an edit is made from one or from several images"
-        " of the same failure; means over all groups, bands: 95 % bootstrap intervals over groups. This run's setting is the"
+        " of the same failure; means over all groups, bands: 95 % bootstrap intervals over groups. The default is the"
         " number of samples that the other figures use. (Paper: Figure 5b.)",
     ),
     "fig6a_examples": (
@@ -114,9 +118,10 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     "figJ_ablations": (
         "Ablations",
         "Generalization against locality of learned masks when one choice of the method differs from the default (thick"
-        " blue): a panel a choice, a line a variant, a point a sparsity, means over the groups that all variants edited. Bars:"
-        " 95 % bootstrap intervals over groups. Variants that need a training of their own, and the setting they are"
-        " compared with, are trained for as long as `ablation_budget` says. (Paper: appendix.)",
+        " blue): a panel a choice, a line a value tried, a point a sparsity, means over the groups that all variants edited."
+        " Bars: 95 % bootstrap intervals over groups. All hypernetworks here, that of the default too, are trained for as long"
+        " as `ablation_budget` says; where that is shorter than the main training, the default is not the learned mask of the"
+        " other figures. (Paper: appendix.)",
     ),
 }
 """Figure -> (title, caption). The caption serves as alternative text too."""

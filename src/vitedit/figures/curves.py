@@ -144,11 +144,12 @@ def _better(axis: Axes) -> None:
 
 
 def _values(axis: Axes, table: pd.DataFrame, look: dict[str, Look]) -> None:
-    """The knob's value beside each point of the methods that are written out."""
+    """The knob's least and greatest value beside their points, for the methods that are written out."""
     every = np.column_stack([percent(table["lr"]), percent(table["gr"])])
     halo = [patheffects.withStroke(linewidth=2.2, foreground="white")]
     for method in _plain(list(dict.fromkeys(table["method"]))):
-        here = ((table["method"] == method) & table["value"].notna()).to_numpy(bool)
+        values = table["value"].where(table["method"] == method)
+        here = ((values == values.min()) | (values == values.max())).to_numpy(bool)
         texts = [number(value) for value in table["value"][here]]
         place(
             axis,

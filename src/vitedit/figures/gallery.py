@@ -3,6 +3,7 @@
 import io
 import textwrap
 from collections.abc import Sequence
+from textwrap import TextWrapper
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from PIL import Image
 
 from vitedit.figures.style import (
     BLACK,
+    BLUE,
     ORANGE,
     STYLED,
     SUBSET_COLOURS,
@@ -34,7 +36,7 @@ _STYLE_ROWS = 2
 _TYPICAL_ROWS = 6
 _PALE = 0.35
 _COUNTED = {"classes": "Classes", "images": "Images", "edits": "Edit samples"}
-_LETTERS = 21  # of a text below a picture
+_LETTERS = 25  # of a text below a picture
 
 
 @STYLED
@@ -68,11 +70,12 @@ def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
     Args:
         gallery: Table `gallery`.
     """
+    shown = typical_pictures(gallery)
     backbones = list(dict.fromkeys(gallery["backbone"]))
-    rows: list[tuple[str, list[Cell | None]]] = []
-    for backbone, table in gallery[gallery["subset"] == "natural"].groupby("backbone", sort=False):
-        cells = _typical_and_errors(table)[: max(1, _TYPICAL_ROWS // len(backbones))]
-        rows += [(panel_title(str(backbone), backbones), row) for row in cells]
+    rows = [
+        (panel_title(str(backbone), backbones), _typical_and_errors(part))
+        for (backbone, _), part in shown.groupby(["backbone", "group"], sort=False)
+    ]
     return _sheet(
         rows,
         ["pre-training: the true class", "pre-training: what it is taken for", "benchmark images"],
@@ -81,20 +84,28 @@ def fig3_pretraining(gallery: pd.DataFrame) -> Figure:
 
 
 def typical_pictures(gallery: pd.DataFrame) -> pd.DataFrame:
-    """What the figure chooses from: natural groups that pre-training images are kept for."""
-    kept = gallery.loc[gallery["role"] == "pretraining", ["backbone", "subset", "group"]].drop_duplicates()
-    return gallery.merge(kept)
+    """What the figure shows: of the first natural groups two pictures of either class and three of the group."""
+    most = max(1, _TYPICAL_ROWS // max(1, gallery["backbone"].nunique()))
+    parts = []
+    for _, table in gallery[gallery["subset"] == "natural"].groupby("backbone", sort=False):
+        groups = [_first(part) for _, part in table.groupby("group", sort=False)]
+        parts += [part for part in groups if len(part)][:most]
+    return pd.concat(parts or [gallery.iloc[:0]])
 
 
-def _typical_and_errors(table: pd.DataFrame) -> list[list[Cell | None]]:
-    """A row a group: pictures of the true class, of the class it is taken for, and of the group."""
-    rows: list[list[Cell | None]] = []
-    for _, part in table.groupby("group", sort=False):
-        typical, errors = part[part["role"] == "pretraining"], _cells(part[part["role"] != "pretraining"])
-        both = [_padded(_cells(images), 2) for _, images in typical.groupby("label_name", sort=False)]
-        if len(both) == 2 and errors:
-            rows.append([*both[0], *both[1], *_padded(errors, 3)])
-    return rows
+def _first(part: pd.DataFrame) -> pd.DataFrame:
+    """The pictures of a group that are shown; none where those of a class or of the group are missing."""
+    before = part["role"] == "pretraining"
+    typical, errors = part[before].groupby("label_name", sort=False).head(2), part[~before].head(3)
+    whole = typical["label_name"].nunique() == 2 and len(errors)
+    return pd.concat([typical, errors]) if whole else part.iloc[:0]
+
+
+def _typical_and_errors(part: pd.DataFrame) -> list[Cell | None]:
+    """A row: pictures of the true class, of the class it is taken for, and of the group."""
+    before = part["role"] == "pretraining"
+    classes = [_padded(_cells(images), 2) for _, images in part[before].groupby("label_name", sort=False)]
+    return [*classes[0], *classes[1], *_padded(_cells(part[~before]), 3)]
 
 
 def _cells(part: pd.DataFrame) -> list[Cell | None]:
@@ -150,13 +161,20 @@ def thumbnail(axis: Axes, png: str | bytes | None) -> None:
             axis.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
 
 
+def frame(axis: Axes) -> None:
+    """Marks a picture as the edit sample."""
+    for spine in axis.spines.values():
+        spine.set(visible=True, color=BLUE, linewidth=2)
+
+
 def caption(axis: Axes, *lines: tuple[str, str], letters: int = _LETTERS) -> None:
-    """Short texts below a picture, each with its colour. They take room below, but none beside it."""
-    for at, (text, colour) in enumerate(lines):
-        short = text if len(text) <= letters else text[: letters - 1] + "…"
+    """Short texts below a picture, each with its colour and on two lines at most. They take room below, but none beside it."""
+    wrap = TextWrapper(letters, max_lines=2, placeholder=" …").wrap
+    broken = [(line, colour) for text, colour in lines for line in wrap(text)]
+    for at, (short, colour) in enumerate(broken):
         look = {"fontsize": 7, "color": colour}
         if at == 0:  # the layout makes room for the height of a label, not for its width
-            axis.set_xlabel(short + "\n" * (len(lines) - 1), labelpad=2, **look)
+            axis.set_xlabel(short + "\n" * (len(broken) - 1), labelpad=2, **look)
         else:
             spot = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top"}
             axis.annotate(short, (0.5, 0), (0, -2 - 9.5 * at), **spot, **look).set_in_layout(False)

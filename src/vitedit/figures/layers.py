@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-from vitedit.figures.gallery import caption, thumbnail
+from vitedit.figures.gallery import caption, frame, thumbnail
 from vitedit.figures.labels import place, settle
 from vitedit.figures.style import (
     BLACK,
@@ -32,13 +32,13 @@ _TEXT = {"mlp": "#00507D", "attn": "#8A5E00"}  # dark enough to read
 _SIDE = 1.1  # inches of a picture
 _PICTURES = (4, 2)  # rows and columns of the searched group's pictures
 _LETTERS = 19  # below such a picture
-_RING = 10  # pixels from the chosen run to the ring around it
+_RING = 10  # pixels from the chosen window to the ring around it
 _PANEL = (5.6, 4.7)
 
 
 @STYLED
 def fig2_layers(layers: pd.DataFrame, gallery: pd.DataFrame) -> Figure:
-    """Left images of the searched group; right GR and LR of each run of consecutive FFNs or MSAs, the Pareto front and
+    """Left images of the searched group; right GR and LR of each window of consecutive FFNs or MSAs, the Pareto front and
     the choice; a line a backbone.
 
     Args:
@@ -53,7 +53,7 @@ def fig2_layers(layers: pd.DataFrame, gallery: pd.DataFrame) -> Figure:
     panels: list[tuple[Axes, pd.DataFrame]] = []
     for at, (axis, backbone) in enumerate(zip(axes, backbones, strict=True)):
         table = layers[layers["backbone"] == backbone].dropna(subset=["gr", "lr"])
-        axis.set_title(panel_title(backbone, backbones, "Runs of consecutive blocks, fine-tuned"))
+        axis.set_title(panel_title(backbone, backbones, "Windows of consecutive blocks, fine-tuned"))
         if table.empty:
             empty(axis, "The configuration names the blocks:\nno search was run.")
             continue
@@ -75,29 +75,31 @@ def searched_images(layers: pd.DataFrame, gallery: pd.DataFrame) -> pd.DataFrame
 
 
 def _images(figure: Figure, places: GridSpecFromSubplotSpec, images: pd.DataFrame) -> None:
-    """The first is the edit sample; what each shows and is taken for stands below it."""
+    """The first is the edit sample, in a blue frame; what each shows and is taken for stands below it."""
     for at, row in enumerate(images.to_dict("records")):
         axis = figure.add_subplot(places[at // _PICTURES[1], at % _PICTURES[1]])
         thumbnail(axis, row["png"])
         caption(
             axis, (row["label_name"], BLACK), (f"seen: {row['predicted_name']}", VERMILION), letters=_LETTERS
         )
-        if at < _PICTURES[1]:
-            axis.set_title("neighbours" if at else "edit sample", fontsize=9)
+        if at == 0:
+            title = axis.set_title("blue frame: edit sample", fontsize=9)
+            title.set_in_layout(False)  # it may reach over the next picture
+            frame(axis)
 
 
 def _draw(axis: Axes, table: pd.DataFrame) -> None:
     for part, (_, text, colour, marker) in _PARTS.items():
-        runs = table[table["part"] == part]
+        windows = table[table["part"] == part]
         bars = {
-            "xerr": errors(runs, "lr"),
-            "yerr": errors(runs, "gr"),
+            "xerr": errors(windows, "lr"),
+            "yerr": errors(windows, "gr"),
             "elinewidth": 0.8,
             "ecolor": _pale(colour),
         }
         axis.errorbar(
-            percent(runs["lr"]),
-            percent(runs["gr"]),
+            percent(windows["lr"]),
+            percent(windows["gr"]),
             fmt=marker,
             color=colour,
             label=text,

@@ -79,8 +79,8 @@ computed by this run, but for ablations that say “released”.</p>
 <main>
 <h2 id="claims">What the paper claims, what was measured</h2>
 <p class="quiet">A verdict needs intervals that exclude “no difference”; everything else is undecided.</p>
-{% if claims %}<p><strong>{{ verdicts }}</strong></p>{% endif %}
-{% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
+{% for title, counts in verdicts.items() %}<p><strong>{{ title }}: {{ counts }}.</strong></p>
+{% endfor %}{% for claim in claims %}<div class="claim {{ claim.verdict | replace(' ', '-') }}">
 <p><span class="verdict">{{ claim.verdict }}</span> · {{ claim.source }}, {{ claim.backbone }}</p>
 <p>{{ claim.statement }}</p><p class="measured">{{ claim.measured }} <b>Paper:</b> {{ claim.paper }}</p></div>
 {% else %}<p>This run measured nothing that tests a claim.</p>
@@ -119,6 +119,8 @@ wrong. Of the locality set only images whose prediction flipped are shown; none 
 {% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div></details>
 {% endfor %}
+<dl class="quiet">{% for column, meaning in explained.items() %}<dt>{{ column }}</dt><dd>{{ meaning }}</dd>
+{% endfor %}</dl>
 <p>All tables as files:
 {% for name, endings in files.items() %}{{ name }} (
 {%- for ending in endings %}<a href="tables/{{ name }}.{{ ending }}">{{ ending }}</a>{{ ', ' if not loop.last }}{% endfor -%}
@@ -137,7 +139,9 @@ wrong. Of the locality set only images whose prediction flipped are shown; none 
 <td>{{ '%.1f' | format(timing.longest) }}</td>
 <td>{{ '%.0f' | format(timing.memory) if timing.memory == timing.memory else 'not measured' }}</td></tr>
 {% endfor %}</tbody></table></div>
-<p class="quiet">{{ '%.1f' | format(minutes) }} minutes of computing in all; jobs may have run side by side.</p>
+<p class="quiet">Seconds from start to end of each job. Over all jobs, those of ablations included, they add up to
+{{ '%.1f' | format(minutes) }} minutes;
+the run itself took less where jobs ran side by side.</p>
 {% else %}<p>Times are recorded when Snakemake runs the stages.</p>{% endif %}
 <h2 id="provenance">Provenance</h2>
 <div class="wide"><table><tbody>

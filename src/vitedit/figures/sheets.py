@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vitedit.figures.gallery import caption, thumbnail
-from vitedit.figures.style import BLUE, STYLED, VERMILION, group_title, notice, panel_title, words
+from vitedit.figures.gallery import caption, frame, thumbnail
+from vitedit.figures.style import STYLED, VERMILION, group_title, notice, panel_title, words
 
 NATURAL = "natural"
 _SHOWN = 4  # pictures a group
 _SIDE = 0.95  # inches of one
 _BLOCKS = 2  # groups a line
+_LETTERS = 17  # below a picture
 _ORDINALS = ("first", "second")
 _PAPER = ("oil painting", "stage light")
 
@@ -112,7 +113,8 @@ def _sheet(pictures: pd.DataFrame, groups: pd.DataFrame, otherwise: str) -> Figu
         ]
         _title(axes[0], panel_title(str(backbone), backbones, _name(part, known)))
         _group(axes, part)
-    figure.suptitle(f"{words(subset).capitalize()}; blue frame: edit sample", fontsize=9.5, x=0, ha="left")
+    legend = f"{words(subset).capitalize()}; blue frame: edit sample; orange: what an image is taken for, where that differs"
+    figure.suptitle(legend, fontsize=9.5, x=0, ha="left")
     return figure
 
 
@@ -138,7 +140,6 @@ def _group(axes: Sequence[Axes], part: pd.DataFrame) -> None:
         cell = cells[at] if at < len(cells) else None
         thumbnail(axis, cell["png"] if cell else None)
         if cell is not None and differ:
-            caption(axis, (f"seen: {cell['predicted_name']}", VERMILION))
+            caption(axis, (cell["predicted_name"], VERMILION), letters=_LETTERS)
         if cell is not None and cell["role"] == "edit":
-            for spine in axis.spines.values():
-                spine.set(visible=True, color=BLUE, linewidth=2)
+            frame(axis)

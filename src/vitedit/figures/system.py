@@ -1,6 +1,7 @@
 """Fig. 1: the system, drawn from the configured model."""
 
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,10 @@ def fig1_system(system: pd.DataFrame) -> Figure:
         return notice("No backbone in this run.")
     figure, axes = grid(len(backbones), 1, 7.6, 4.3)
     for axis, row in zip(axes, system.to_dict("records"), strict=True):
-        axis.set_title(panel_title(row["backbone"], backbones, f"{row['model']}, {row['blocks']} blocks"))
+        model = (
+            f"ViT of {row['blocks']} blocks, width {row['width']}, input {row['size']} × {row['size']} pixels"
+        )
+        axis.set_title(panel_title(row["backbone"], backbones, model))
         axis.set(xlim=(0, 11.8), ylim=(-0.1, 5.9))
         axis.set_axis_off()
         _model(axis, row)
@@ -68,11 +72,12 @@ def _hypernetwork(axis: Axes, row: dict[str, Any]) -> None:
 
 
 def _masks(axis: Axes, row: dict[str, Any]) -> None:
-    """Middle: a mask a site, and what it lets change. Which units are drawn as selected is an example."""
+    """Middle: a mask a site, and what it lets change. Which units are drawn as selected is chance, another for each backbone."""
     sites = row["sites"].split()
     height = min(0.34, 2.3 / len(sites))
     width = (_STRIPS[1] - _STRIPS[0]) / _CELLS
-    chosen = np.random.default_rng(0).random((len(sites), _CELLS)) < _SELECTED
+    chance = np.random.default_rng(crc32(row["backbone"].encode()))
+    chosen = chance.random((len(sites), _CELLS)) < _SELECTED
     for at, (site, cells) in enumerate(zip(sites, chosen, strict=True)):
         low = _TOP - (at + 1) * height
         _, block, _, matrix, _ = site.split(".")
@@ -84,7 +89,7 @@ def _masks(axis: Axes, row: dict[str, Any]) -> None:
     start = float(np.clip(_middle(row), *_STRIPS))
     _arrow(axis, (start, _TOP + 0.06), (_middle(row), 4.4))
     _note(axis, (start - 0.15, 3.7), "masked fine-tuning\nof rows and columns", ha="right")
-    below = f"masks over {row['units']:,} hidden units; blue: may change (an example)"
+    below = f"masks over {row['units']:,} hidden units; blue: may change (drawn by chance)"
     known = f"\nsparsity: {row['sparsities'].replace(' ', ', ')}" if row["sparsities"] else ""
     _note(axis, (_STRIPS[1], _TOP - len(sites) * height - 0.15), below + known, va="top", ha="right")
 

@@ -13,6 +13,15 @@ VERDICTS = {"reproduced": "✔", "not reproduced": "✘", "undecided": "?"}
 """Verdicts of claims with their marks."""
 
 
+COLUMNS = {
+    "GR (published formula)": "Generalization by the formula of the published code: (images of the group that are right after the"
+    " edit, less the samples) / all images of the group.",
+    "GR (whole style)": "Generalization with the whole style as neighbours: share of its images, of any class, that are right"
+    " after the edit. Styles only.",
+    "not_converged": "Status of an edit in the table edits: its stop rule, the sample right and its loss small, was not met.",
+}
+"""Columns and values of the tables that do not explain themselves."""
+
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and marks that turn the direction of what follows: a name could rewrite the sentence that it stands in."""
 

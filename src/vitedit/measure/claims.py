@@ -7,6 +7,7 @@ import pandas as pd
 
 from vitedit.measure.claims_edits import edit_claims, sample_claim, share_claims
 from vitedit.measure.claims_places import formula_claim, layer_claims, overlap_claim, training_claims
+from vitedit.measure.system import step_sizes
 from vitedit.measure.verdicts import Claim, Paper, table
 
 
@@ -21,7 +22,8 @@ def claims(tables: Mapping[str, pd.DataFrame], paper: Paper, resamples: int, see
         seed: Of its draws.
 
     Returns:
-        source, backbone, statement, statistic (its name), value, low, high, verdict, measured and paper (both in words).
+        source, backbone, statement, statistic (its name), value, low, high, verdict, measured and paper (both in words), kind
+        (finding or check) and why (it is undecided).
     """
     found = [formula_claim(paper)]
     for row in tables["system"].to_dict("records"):
@@ -42,7 +44,7 @@ def _of_backbone(
     """The claims of one backbone from its rows alone."""
     edits = tables["edits"]
     found = layer_claims(tables["layer_edits"], backbone, paper, resamples, seed)
-    found += edit_claims(edits, backbone, paper, resamples, seed)
+    found += edit_claims(edits, backbone, step_sizes(system), paper, resamples, seed)
     found += [sample_claim(tables["ablation_edits"], backbone, paper, resamples, seed)]
     found += share_claims(edits, backbone, system["share"], system["units"], paper)
     if len(tables["masks"]):

@@ -1,6 +1,6 @@
 """Claims about edits: success, the comparison of methods, masks, penalties, numbers of samples."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,20 @@ import pandas as pd
 from vitedit.measure.ablations import in_common
 from vitedit.measure.bootstrap import resampled_means
 from vitedit.measure.fronts import area, escape
-from vitedit.measure.verdicts import Claim, Paper, Statement
+from vitedit.measure.verdicts import NOT_DEFINED, Claim, Paper, Statement
 from vitedit.where.masks import kept_units
 from vitedit.where.pareto import harmonic
 
 SUCCESS, NEARLY_ALL = 0.95, 0.9
 """Success rate from which a method counts as successful, and share of the methods that are nearly all; the paper gives none."""
 EDIT = ["subset", "group", "edit"]
+NOT_KNOWN = "not known"
+OVER: Mapping[str, Callable[["Draws", str], np.ndarray]] = {
+    "on average over their settings": lambda draws, method: draws.at(method),
+    "at the middle value of each knob": lambda draws, method: draws.middle(method),
+}
+"""Settings that a claim about single methods takes the mean over. Some settings are meant to edit weakly, so it is tested
+twice; which setting is the single one does not depend on what comes out."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class Draws:
         """Columns of some methods, or of some numbers of samples."""
         return np.flatnonzero(self.settings["method"].isin(methods))
 
+    def middle(self, method: str) -> np.ndarray:
+        """Column of the middle value of a method's knob as configured, which tuning uses too."""
+        columns = self.at(method)
+        return columns[[len(columns) // 2]]
+
     def curve(self, *methods: str) -> tuple[np.ndarray, np.ndarray]:
         """GR and LR of all settings of some methods."""
         columns = self.at(*methods)
@@ -69,22 +81,24 @@ class Draws:
         return pd.Series(own.index, index=own["value"]).sort_index()
 
 
-def edit_claims(edits: pd.DataFrame, backbone: str, paper: Paper, resamples: int, seed: int) -> list[Claim]:
+def edit_claims(
+    edits: pd.DataFrame, backbone: str, step_sizes: Mapping[str, str], paper: Paper, resamples: int, seed: int
+) -> list[Claim]:
     """Every claim about the edits of one backbone that its methods can test.
 
-    The methods are those that the paper compares; a ceiling or somebody's own method takes no part.
+    The methods are those that the paper compares; the searched mask or somebody's own method takes no part.
     """
     methods: Mapping[str, str] = paper["main_results"]["methods"]
     draws = Draws.of(edits, resamples, seed)
     present = {name: words for name, words in methods.items() if draws.has(name)}
     place = _source(backbone, paper)
-    found = [success_claim(draws, backbone, present)] if present else []
+    found = [success_claim(draws, backbone, present, over) for over in OVER] if present else []
     proposed = paper["main_results"]["proposed"]
     if draws.has(proposed):
         others = {name: words for name, words in present.items() if name != proposed}
         found += comparison_claims(draws, backbone, proposed, others, place, paper)
         found += [sparsity_claim(draws, backbone, proposed)]
-        found += mask_claims(draws, backbone, proposed, paper)
+        found += mask_claims(draws, backbone, proposed, step_sizes, paper)
     if draws.has(*(pair := paper["penalties"]["better_first"])):
         found.append(penalty_claim(draws, backbone, pair, methods))
     found += variation_claims(draws, backbone, paper["main_results"]["most_varying"], present)
@@ -96,18 +110,18 @@ def _source(backbone: str, paper: Paper) -> str:
     return paper["main_results"]["figures"].get(backbone, "Figure 4")
 
 
-def success_claim(draws: Draws, backbone: str, methods: Mapping[str, str]) -> Claim:
+def success_claim(draws: Draws, backbone: str, methods: Mapping[str, str], over: str) -> Claim:
     """Nearly all methods succeed: the success rate that nine in ten of them reach, less 95 %."""
-    rates = np.stack([draws.sr[:, draws.at(name)].mean(1) for name in methods], 1)
+    rates = np.stack([draws.sr[:, OVER[over](draws, name)].mean(1) for name in methods], 1)
     reached = np.sort(rates, 1)[:, len(methods) - int(np.ceil(NEARLY_ALL * len(methods)))]
     statement = Statement(
         "Section 4",
         backbone,
         "Nearly all methods succeed: nine in ten correct their edit samples in at least 95 % of the edits.",
-        "Success rate that nine in ten methods reach, less 95 %",
+        f"Success rate that nine in ten methods reach {over}, less 95 %",
     )
     short = [f"{w} ({100 * r:.0f} %)" for w, r in zip(methods.values(), rates[0], strict=True) if r < SUCCESS]
-    text = f"Of {len(methods)} methods {len(methods) - len(short)} reach 95 % on average over their settings"
+    text = f"Of {len(methods)} methods {len(methods) - len(short)} reach 95 % {over}"
     text += f"; not {', '.join(short)}." if short else "."
     return statement.resampled(reached - SUCCESS, text, draws.groups, draws.edits)
 
@@ -158,7 +172,9 @@ def area_claim(draws: Draws, statement: Statement, ours: str, theirs: str) -> Cl
     ]
     text = f"Its settings keep {spans[0]} of the locality set, the other's {spans[1]}."
     if np.isnan(gap[0]):
-        return statement.untested(f"{text} The curves share no locality, so neither lies above the other.")
+        return statement.untested(
+            f"{text} The curves share no locality, so neither lies above the other.", NOT_DEFINED
+        )
     lost = np.isnan(gap[1:]).mean() if len(gap) > 1 else 0.0
     if lost > 0.05:
         text += f" In {100 * lost:.0f} % of the resamples they share none, so no interval is given."
@@ -186,7 +202,9 @@ def sparsity_claim(draws: Draws, backbone: str, proposed: str) -> Claim:
     return statement.resampled(slopes, text, draws.groups, draws.edits)
 
 
-def mask_claims(draws: Draws, backbone: str, proposed: str, paper: Paper) -> list[Claim]:
+def mask_claims(
+    draws: Draws, backbone: str, proposed: str, step_sizes: Mapping[str, str], paper: Paper
+) -> list[Claim]:
     """Learned against random masks of the same sparsity, by the harmonic mean of GR and LR, which falls if either does."""
     section = paper["learned_against_random_masks"]
     ours, theirs = draws.by_value(proposed), draws.by_value(section["random"])
@@ -196,6 +214,7 @@ def mask_claims(draws: Draws, backbone: str, proposed: str, paper: Paper) -> lis
     gains = _score(draws, ours[both].to_numpy()) - _score(draws, theirs[both].to_numpy())
     each = ", ".join(f"{100 * gain:+.1f} at {value:g}" for value, gain in zip(both, gains[0], strict=True))
     text = f"Gains in the harmonic mean of GR and LR in percentage points: {each}.".replace("-", "−")
+    text += _step_sizes(*(step_sizes.get(method, NOT_KNOWN) for method in (proposed, section["random"])))
     better = Statement(
         "Figure 5a",
         backbone,
@@ -215,6 +234,14 @@ def mask_claims(draws: Draws, backbone: str, proposed: str, paper: Paper) -> lis
     return found
 
 
+def _step_sizes(learned: str, random: str) -> str:
+    """With which step sizes two kinds of masks were edited."""
+    if learned == random:
+        return f" Step size of both: {learned}."
+    sizes = f" Step sizes: {learned} for learned masks, {random} for random ones;"
+    return f"{sizes} at one and the same step size they are not measured here."
+
+
 def penalty_claim(draws: Draws, backbone: str, pair: Iterable[str], words: Mapping[str, str]) -> Claim:
     """FT-l1 against FT-l2."""
     first, second = pair
@@ -228,22 +255,28 @@ def penalty_claim(draws: Draws, backbone: str, pair: Iterable[str], words: Mappi
 
 
 def variation_claims(draws: Draws, backbone: str, method: str, methods: Mapping[str, str]) -> list[Claim]:
-    """The standard deviation of GR over edits, every group weighing the same, mean over settings; against the largest other."""
+    """One method against the others, by the standard deviation of GR over edits."""
     if method not in methods or len(methods) < 2:
         return []
+    return [_variation(draws, backbone, method, methods, over) for over in OVER]
+
+
+def _variation(draws: Draws, backbone: str, method: str, methods: Mapping[str, str], over: str) -> Claim:
+    """The standard deviation of GR over edits, every group weighing the same; against the largest other."""
     spread = np.sqrt(np.clip(draws.gr_square - draws.gr**2, 0, None))
-    each = {name: spread[:, draws.at(name)].mean(1) for name in methods}
+    each = {name: spread[:, OVER[over](draws, name)].mean(1) for name in methods}
     own = each.pop(method)
     rival = max(each, key=lambda name: each[name][0])
     statement = Statement(
         "Section 4",
         backbone,
         f"The generalization of {methods[method]} varies most from edit to edit.",
-        "Its standard deviation of GR over edits less the largest of the other methods",
+        f"Its standard deviation of GR over edits {over} less the largest of the other methods",
     )
-    text = f"Standard deviation {_rate(own[0])}; the largest of the others is {methods[rival]}'s, {_rate(each[rival][0])}."
+    text = f"Standard deviation {over}: {_rate(own[0])}; the largest of the others is {methods[rival]}'s, "
+    text += f"{_rate(each[rival][0])}."
     largest = np.stack(list(each.values())).max(0)
-    return [statement.resampled(own - largest, text, draws.groups, draws.edits)]
+    return statement.resampled(own - largest, text, draws.groups, draws.edits)
 
 
 def sample_claim(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int, seed: int) -> Claim:
@@ -257,7 +290,9 @@ def sample_claim(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int
     rows = rows[(rows["family"] == "samples") & (rows["backbone"] == backbone)]
     rows = in_common(rows) if len(rows) else rows
     if rows["samples"].nunique() < 2:
-        return statement.untested("Not measured: this run has one number of samples only.")
+        return statement.untested(
+            "Not measured: on this backbone all edits are from the same number of samples."
+        )
     draws = Draws.of(rows, resamples, seed, key="samples")
     numbers = sorted({int(number) for number in draws.settings["method"]})
     scores = np.stack([_score(draws, draws.at(number)).mean(1) for number in numbers], 1)
@@ -281,6 +316,7 @@ def share_claims(edits: pd.DataFrame, backbone: str, share: float, units: int, p
         backbone,
         "A masked edit changes (1 − sparsity) times the share of the weights that all edited matrices hold.",
         "1 % less the largest relative deviation of any edit",
+        kind="check",
     )
     room = 0.01 - float(off.max())
     shares = ", ".join(

@@ -1,31 +1,43 @@
 """Claims about where to edit: the layer search, the masks, their training, and the share of the weights."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from vitedit.measure.bootstrap import interval, resampled_means, weights
+from vitedit.measure.bootstrap import interval, resampled_means
 from vitedit.measure.fronts import escape
-from vitedit.measure.tabulate import PARTS, run_name
-from vitedit.measure.verdicts import Claim, Paper, Statement, signed, too_few
+from vitedit.measure.overlap import resampled_overlap
+from vitedit.measure.tabulate import PARTS, window_name
+from vitedit.measure.verdicts import (
+    NOT_DEFINED,
+    UNKNOWN,
+    Claim,
+    Paper,
+    Statement,
+    signed,
+    too_few,
+)
 
 _END = 0.2
 """Share of the iterations that counts as the beginning and as the end."""
 
 
 def layer_claims(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int, seed: int) -> list[Claim]:
-    """Fig. 2: the chosen FFNs are on the front of all runs of layers, and FFNs keep more than MSAs.
+    """Fig. 2: the chosen FFNs are on the front of all windows, and FFNs keep more than MSAs.
 
     The search edits one group, as the paper's figure does, so edits are the units, and the verdict is about that group only.
     """
     chosen = paper["layer_search"]["chosen"]
     asked = f"{chosen['part']} {chosen['blocks'][0]}-{chosen['blocks'][-1]}"
     named = rows.assign(
-        run=[run_name(*run) for run in zip(rows["part"], rows["first"], rows["last"], strict=True)]
+        window=[window_name(*at) for at in zip(rows["part"], rows["first"], rows["last"], strict=True)]
     )
     rates = {}
     for rate in ("gr", "lr"):
-        wide = named.pivot(index="edit", columns="run", values=rate)
+        wide = named.pivot(index="edit", columns="window", values=rate)
         rates[rate] = resampled_means(wide.to_numpy(float), np.zeros(len(wide), int), resamples, seed)
     columns, edits = list(wide.columns), len(wide)
     own, few = (
@@ -36,7 +48,7 @@ def layer_claims(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int
         "Figure 2",
         backbone,
         f"The FFNs of blocks {asked.removeprefix('FFN ')} are on the Pareto front of the layer search.",
-        "Lead by which this run of layers escapes domination by any other",
+        "Lead by which this window of blocks escapes domination by any other",
         f"chosen: {asked}",
     )
     if own.any() and not own.all():
@@ -48,26 +60,26 @@ def layer_claims(rows: pd.DataFrame, backbone: str, paper: Paper, resamples: int
         text += f"{on_front.statistic}: {signed(numbers)}; {edits} edits of one group."
         found = [on_front.tested(numbers, text, few)]
     else:
-        found = [on_front.untested(f"This model's search has no {asked} beside other runs of layers.")]
+        found = [on_front.untested(f"This model's search has no {asked} beside other windows.")]
     return found + _part_claims(rates["lr"], columns, backbone, edits, few)
 
 
 def _part_claims(
-    lr: Float[np.ndarray, "draws runs"], columns: list[str], backbone: str, edits: int, few: str
+    lr: Float[np.ndarray, "draws windows"], columns: list[str], backbone: str, edits: int, few: str
 ) -> list[Claim]:
-    """Mean locality of all runs of FFNs less that of all runs of MSAs."""
+    """Mean locality of all windows of FFNs less that of all windows of MSAs."""
     ffn, msa = (np.array([name.startswith(part) for name in columns]) for part in PARTS.values())
     if not ffn.any() or not msa.any():
         return []
     statement = Statement(
         "Figure 2",
         backbone,
-        "Editing MSAs costs locality: runs of FFNs keep more.",
-        "LR of FFN runs less that of MSA runs, means over runs",
+        "Editing MSAs costs locality: windows of FFNs keep more.",
+        "LR of FFN windows less that of MSA windows, means over windows",
     )
     numbers = interval(lr[:, ffn].mean(1) - lr[:, msa].mean(1))
     means = [100 * lr[0, own].mean() for own in (ffn, msa)]
-    text = f"LR is {means[0]:.1f} % over {ffn.sum()} runs of FFNs and {means[1]:.1f} % over {msa.sum()} of MSAs. "
+    text = f"LR is {means[0]:.1f} % over {ffn.sum()} windows of FFNs and {means[1]:.1f} % over {msa.sum()} of MSAs. "
     text += f"Difference: {signed(numbers)}; {edits} edits of one group."
     return [statement.tested(numbers, text, few)]
 
@@ -83,10 +95,9 @@ def overlap_claim(pairs: pd.DataFrame, backbone: str, paper: Paper, resamples: i
         backbone,
         "Masks of errors of one kind overlap more than masks of different kinds.",
         "Mean IoU within groups less that between groups",
-        f"{section['claim']}; within {section['iou_within']}, between {section['iou_between']}",
+        f"{section['claim']}; {_printed(section)}",
     )
-    iou, groups = _matrix(pairs)
-    within, between = _within_between(iou, groups, resamples, seed)
+    within, between, groups = resampled_overlap(pairs, resamples, seed)
     numbers = interval(within - between)
     same = (pairs["group_a"] == pairs["group_b"]).sum()
     text = f"Mean IoU is {within[0]:.3f} within groups ({same} pairs) and {between[0]:.3f} "
@@ -96,42 +107,10 @@ def overlap_claim(pairs: pd.DataFrame, backbone: str, paper: Paper, resamples: i
     return statement.tested(numbers, text, too_few(count, "groups"))
 
 
-def _matrix(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """IoU of every two edits, NaN where it is not known, and the number of each edit's group."""
-    ends = [
-        pd.MultiIndex.from_frame(pairs[[f"group_{end}", f"edit_{end}"]], names=["group", "edit"])
-        for end in "ab"
-    ]
-    edits = ends[0].append(ends[1]).unique()
-    iou = np.full((len(edits),) * 2, np.nan)
-    first, second = (edits.get_indexer(end) for end in ends)
-    iou[first, second] = iou[second, first] = pairs["iou"]
-    np.fill_diagonal(iou, np.nan)
-    return iou, edits.get_level_values("group").factorize()[0]
-
-
-def _within_between(
-    iou: np.ndarray, groups: np.ndarray, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean IoU within and between groups: as measured, then in each resample.
-
-    Within, every group that has a pair counts the same.
-    """
-    same, known = groups[:, None] == groups[None], ~np.isnan(iou)
-    filled, member = np.nan_to_num(iou), np.eye(groups.max() + 1)[groups]
-    within, between = [], []
-    for part in weights(groups, resamples, seed):
-        pairs, total = (((part @ (which * same)) * part) @ member for which in (known, filled))
-        mean = np.divide(total, pairs, out=np.zeros_like(total), where=pairs > 0)
-        drawn = (part @ member) * (pairs > 0)
-        within.append(_ratio((mean * drawn).sum(1), drawn.sum(1)))
-        across = [((part @ (which * ~same)) * part).sum(1) for which in (filled, known)]
-        between.append(_ratio(*across))
-    return np.concatenate(within), np.concatenate(between)
-
-
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+def _printed(section: Mapping[str, Any]) -> str:
+    within, between = section["iou_within"], section["iou_between"]
+    known = f"within {within}, between {between}"
+    return "the means are not known here" if UNKNOWN in (within, between) else known
 
 
 def training_claims(
@@ -167,7 +146,7 @@ def _trend(
     kept = values[~np.isnan(values)]
     size = int(_END * len(kept))
     if size < 1:
-        return statement.untested(f"{len(kept)} iterations have no first and last fifth.")
+        return statement.untested(f"{len(kept)} iterations have no first and last fifth.", NOT_DEFINED)
     first, last = (
         resampled_means(part[:, None], np.zeros(size, int), resamples, own)[:, 0]
         for part, own in ((kept[:size], seed), (kept[-size:], seed + 1))
@@ -209,8 +188,9 @@ def formula_claim(paper: Paper) -> Claim:
         "Section 4",
         section["model"],
         f"Masks of sparsity {', '.join(map(str, printed))} change {', '.join(map(str, printed.values()))} % of the weights.",
-        "One unit of the last printed digit less the deviation, the least of five, in percentage points",
+        "One unit of the last printed digit less the deviation, the least of five, as a share of the weights",
         ", ".join(f"{percent} %" for percent in printed.values()),
+        kind="check",
     )
     text = f"By the closed formula from the architecture, without the head: {shares}. No edit is behind it."
     return statement.tested((room / 100,) * 3, text)

@@ -20,7 +20,8 @@ def system(config: Config, backbone: str, choice: Mapping[str, Any]) -> dict[str
     Returns:
         model (its name in timm), size (of its input, pixels), blocks, width, classes, weights (without the head), part, edited
         (1-based numbers of the edited blocks), sites (names), units (hidden units of all sites), share (of the weights that the
-        sites hold), hypernet_blocks, hypernet_heads, iterations, batch_size, inner_steps, search_steps and sparsities.
+        sites hold), hypernet_blocks, hypernet_heads, iterations, batch_size, inner_steps, search_steps,
+        sparsities and step_sizes ("hypernet=0.002 ...").
     """
     model, meta = config.models[backbone], config.meta_train
     facts = choice["model"]
@@ -37,7 +38,18 @@ def system(config: Config, backbone: str, choice: Mapping[str, Any]) -> dict[str
         "hypernet_heads": meta.heads,
         **{name: getattr(meta, name) for name in ("iterations", "batch_size", "inner_steps", "search_steps")},
         "sparsities": " ".join(f"{value:g}" for value in _sparsities(config)),
+        "step_sizes": " ".join(f"{method}={size:g}" for method, size in _step_sizes(config).items()),
     }
+
+
+def step_sizes(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Step size of each method that has one, from a row of the table."""
+    return dict(pair.split("=") for pair in row["step_sizes"].split())
+
+
+def _step_sizes(config: Config) -> dict[str, float]:
+    rates = {name: editor.parameters.get("learning_rate") for name, editor in config.editors.items()}
+    return {name: rate for name, rate in rates.items() if isinstance(rate, int | float)}
 
 
 def _sparsities(config: Config) -> list[float]:

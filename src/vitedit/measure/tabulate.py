@@ -4,20 +4,21 @@ Rates are means over groups of group means, so that a large group counts no more
 95 % percentile bootstraps over groups. One seed draws the same groups for every method, which makes differences paired.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from vitedit.measure.bootstrap import LEVELS, interval
+from vitedit.measure.overlap import resampled_overlap
 from vitedit.where.pareto import pareto_front
 
 RATES = ("sr", "gr", "lr")
 SETTING = ["backbone", "method", "setting", "knob", "value", "subset"]
 PARTS = {"mlp": "FFN", "attn": "MSA"}
 COSTS = ("gr_ref", "gr_style", "steps", "converged", "seconds", "fraction")
-LEVELS = (0.025, 0.975)
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
@@ -166,14 +167,14 @@ def searched(rows: pd.DataFrame, benchmark: pd.DataFrame, subset: str) -> pd.Dat
 
 
 def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: int) -> pd.DataFrame:
-    """A row a run of consecutive blocks, with intervals over the edits, the Pareto front and the choice (paper Fig. 2)."""
+    """A row a window of consecutive blocks, with intervals over the edits, the Pareto front and the choice (paper Fig. 2)."""
     table = []
     for (part, first, last), edits in rows.groupby(["part", "first", "last"], sort=False):
         row: Row = {
             "part": part,
             "first": int(first),
             "last": int(last),
-            "name": run_name(str(part), int(first), int(last)),
+            "name": window_name(str(part), int(first), int(last)),
             "subset": edits["subset"].iloc[0],
             "group": edits["group"].iloc[0],
             "edits": len(edits),
@@ -198,8 +199,8 @@ def layers(rows: pd.DataFrame, choice: Mapping[str, Any], resamples: int, seed: 
     return result.astype({"chosen": bool, "on_front": bool})
 
 
-def run_name(part: str, first: int, last: int) -> str:
-    """Name of a run of 0-based blocks as the paper writes it, counted from 1: "FFN 8-10"."""
+def window_name(part: str, first: int, last: int) -> str:
+    """Name of a window of 0-based blocks as the paper writes it, counted from 1: "FFN 8-10"."""
     return f"{PARTS[part]} {first + 1}" + (f"-{last + 1}" if last > first else "")
 
 
@@ -211,50 +212,17 @@ def specificity(pairs: pd.DataFrame) -> pd.DataFrame:
     return both.groupby(["group_a", "group_b"], sort=False)["iou"].agg(iou="mean", pairs="size").reset_index()
 
 
-def overlap(matrix: pd.DataFrame, sparsity: float, resamples: int, seed: int) -> Row:
-    """Mean IoU within and between groups and their difference, with intervals over groups, from `specificity`.
+def overlap(pairs: pd.DataFrame, sparsity: float, resamples: int, seed: int) -> Row:
+    """Mean IoU within and between groups and their difference, with intervals over groups and edits.
 
     `chance` is the IoU expected of independent random masks of density d: d / (2 - d).
     """
-    square = matrix.pivot(index="group_a", columns="group_b", values="iou")
-    iou = square.reindex(index=square.columns).to_numpy(float)
-    count, own = len(iou), np.eye(len(iou), dtype=bool)
-    within, between = _within_between(iou, np.arange(count)[None])
-    drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
-    drawn = drawn[(drawn != drawn[:, :1]).any(1)]  # one group alone has no between
-    resampled = _within_between(iou, drawn) if len(drawn) else (np.array([np.nan]),) * 2
+    within, between, groups = resampled_overlap(pairs, resamples, seed)
+    draws = {"within": within, "between": between, "difference": within - between}
     row: Row = {}
-    values = {
-        "within": (within, resampled[0]),
-        "between": (between, resampled[1]),
-        "difference": (within - between, resampled[0] - resampled[1]),
-    }
-    for name, (mean, spread) in values.items():
-        low, high = np.quantile(spread, LEVELS)
-        row |= {name: float(mean[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
-    same = (matrix["group_a"] == matrix["group_b"]).to_numpy(bool)
-    pairs = matrix["pairs"].to_numpy(int)
+    for name, values in draws.items():
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), interval(values), strict=True))
+    same = int((pairs["group_a"] == pairs["group_b"]).sum())
+    counts = {"groups": len(set(groups)), "within_pairs": same, "between_pairs": len(pairs) - same}
     density = 1 - sparsity
-    counts = {
-        "groups": int(own.sum()),
-        "within_pairs": int(pairs[same].sum()),
-        "between_pairs": int(pairs[~same].sum()) // 2,
-    }
     return row | counts | {"sparsity": sparsity, "chance": density / (2 - density)}
-
-
-def _within_between(iou: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the diagonal and of pairs of different groups, for each row of drawn groups (resamples, groups).
-
-    Groups that have no pair of their own (a single edit sample) are left out of the first mean.
-    """
-    pairs = iou[drawn[:, :, None], drawn[:, None, :]]
-    different = drawn[:, :, None] != drawn[:, None, :]
-    own = pairs[:, np.arange(drawn.shape[1]), np.arange(drawn.shape[1])]
-    return _masked_mean(own, ~np.isnan(own), (1,)), _masked_mean(pairs, different & ~np.isnan(pairs), (1, 2))
-
-
-def _masked_mean(values: np.ndarray, kept: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    count = kept.sum(tuple(axes))
-    total = np.where(kept, values, 0.0).sum(tuple(axes))
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)

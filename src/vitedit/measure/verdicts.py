@@ -26,6 +26,13 @@ PAPER_VALUES = Path("config/paper_values.yaml")
 LEAST = 6
 """Fewest independent units that decide: six that all agree differ from chance at 5 % (2 x 2^-6 = 3 %), five do not."""
 UNKNOWN = "unknown"
+"""Stands in the file of printed values for a number that the paper has but that is not known here."""
+NO_NUMBER = "no number is known here"
+"""Says so for people."""
+TOO_FEW, NOT_MEASURED, NOT_DEFINED, TIED = "too few units", "not measured", "not defined", "interval holds 0"
+"""Why a claim is undecided."""
+Kind = Literal["finding", "check"]
+"""A check holds by construction, whatever was measured, unless the code is wrong."""
 _NOTHING = (np.nan, np.nan, np.nan)
 
 
@@ -43,6 +50,9 @@ class Claim:
     verdict: Verdict
     measured: str
     paper: str
+    kind: Kind
+    why: str
+    """Why it is undecided; empty if it is not."""
 
 
 COLUMNS = list(Claim.__dataclass_fields__)
@@ -56,20 +66,23 @@ class Statement:
     backbone: str
     text: str
     statistic: str
-    paper: str = UNKNOWN
+    paper: str = NO_NUMBER
+    kind: Kind = "finding"
 
-    def untested(self, why: str) -> Claim:
-        """The claim of a run that cannot decide it, and why."""
-        return Claim(
-            self.source, self.backbone, self.text, self.statistic, *_NOTHING, "undecided", why, self.paper
-        )
+    def untested(self, measured: str, why: str = NOT_MEASURED) -> Claim:
+        """The claim of a run that cannot decide it, and why, in words and as one of the reasons."""
+        place = (self.source, self.backbone, self.text, self.statistic)
+        return Claim(*place, *_NOTHING, "undecided", measured, self.paper, self.kind, why)
 
     def tested(self, numbers: tuple[float, float, float], measured: str, few: str = "") -> Claim:
         """The claim with its verdict; `few` says why so little decides nothing, empty if there is enough."""
         claim = replace(self.untested(measured), value=numbers[0], low=numbers[1], high=numbers[2])
         if few:
-            return replace(claim, measured=f"{measured} {few}")
-        return replace(claim, verdict=verdict(numbers[1], numbers[2]))
+            return replace(claim, measured=f"{measured} {few}", why=TOO_FEW)
+        if np.isnan(numbers[1]):
+            return replace(claim, why=NOT_DEFINED)
+        found = verdict(numbers[1], numbers[2])
+        return replace(claim, verdict=found, why=TIED if found == "undecided" else "")
 
     def resampled(self, draws: np.ndarray, measured: str, groups: int, edits: int, form: str = "pp") -> Claim:
         """The claim of a number over groups and edits: entry 0 as measured, then the resamples."""

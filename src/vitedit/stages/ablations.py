@@ -14,7 +14,7 @@ from vitedit.measure.ablations import named
 
 
 def ablations(config: Config, *, output: Path) -> None:
-    """Writes one row an edit: those of every variant, and in every family those of the run's own setting.
+    """Writes one row an edit: those of every variant, and in every family those of the default.
 
     Raises:
         UnknownNameError: The run does not have the ablated method.

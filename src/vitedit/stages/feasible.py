@@ -13,7 +13,7 @@ from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import Part, find_sites
 from vitedit.model.vit import Split, build_vit
 from vitedit.where.masks import kept_units
-from vitedit.where.search import runs
+from vitedit.where.search import windows
 
 
 def check_models(config: Config) -> None:
@@ -105,7 +105,7 @@ def _check_blocks(config: Config, name: str, depth: int) -> None:
 def _check_sparsities(config: Config, name: str, vit: VisionTransformer) -> None:
     """Of the blocks that are given, or of all that the layer search may choose."""
     every: list[tuple[Part, list[int]]] = [
-        (run.part, run.blocks) for run in runs(len(vit.blocks), config.search.run_length)
+        (window.part, window.blocks) for window in windows(len(vit.blocks), config.search.window)
     ]
     if config.sites.blocks:
         every = [(config.sites.part, config.sites.blocks)]

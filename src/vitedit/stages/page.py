@@ -22,6 +22,7 @@ from vitedit.figures.page_script import SCRIPT
 from vitedit.figures.page_template import STYLE, TEMPLATE
 from vitedit.figures.style import load, methods, words
 from vitedit.figures.words import (
+    COLUMNS,
     VERDICTS,
     curves_table,
     groups_table,
@@ -56,6 +57,7 @@ def page(config: Config, *, output: Path) -> None:
         cards=_cards(tables["curves"]),
         claims=tested.to_dict("records"),
         verdicts=_verdicts(tested),
+        explained=COLUMNS,
         gallery=as_json(edit_gallery(edited)) if len(edited := tables["shown_edits"]) else "",
         figures=_figures(folder / "figures", folder / "tables"),
         endings=SUFFIXES,
@@ -92,9 +94,20 @@ def _counts(tables: Tables, benchmark: BenchmarkConfig) -> str:
     return f"{len(edits):,} edits with {methods} methods, {', '.join(each)} ({subsets}). {ORIGINS[benchmark.rule]}"
 
 
-def _verdicts(tested: pd.DataFrame) -> str:
-    """How many claims got each verdict: "3 reproduced, 1 undecided"."""
-    return ", ".join(f"{(tested['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
+def _verdicts(tested: pd.DataFrame) -> dict[str, str]:
+    """How many findings and how many checks got each verdict, and why how many are undecided."""
+    parts = {"Findings": "finding", "Checks that hold by construction": "check"}
+    return {
+        title: _counted(kept) for title, kind in parts.items() if len(kept := tested[tested["kind"] == kind])
+    }
+
+
+def _counted(tested: pd.DataFrame) -> str:
+    """3 reproduced, 0 not reproduced, 2 undecided (too few units 1, not measured 1)."""
+    counts = ", ".join(f"{(tested['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
+    reasons = tested.loc[tested["why"] != "", "why"].value_counts()
+    why = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+    return f"{counts} ({why})" if why else counts
 
 
 def _cards(curves: pd.DataFrame) -> list[dict[str, Any]]:
@@ -157,7 +170,7 @@ def _shown(tables: Tables) -> list[dict[str, Any]]:
         for name in reversed(tables["curves"]["subset"].unique())
     }
     made |= {
-        "Runs of layers": layers_table(tables["layers"]),
+        "Windows of blocks": layers_table(tables["layers"]),
         "Groups (Table A)": groups_table(tables["groups"]),
     }
     return [

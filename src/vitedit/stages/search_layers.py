@@ -18,7 +18,7 @@ from vitedit.model.sites import backbone_size, find_sites
 from vitedit.model.vit import Split, load_vit
 from vitedit.progress import track
 from vitedit.stages.backbone import Backbone, own_positions
-from vitedit.where.search import Run, choose, runs
+from vitedit.where.search import Window, choose, windows
 
 
 def search_layers(
@@ -31,20 +31,20 @@ def search_layers(
     choice: Path,
     device: torch.device,
 ) -> None:
-    """Fine-tunes every run of consecutive FFNs and self-attentions on one group and writes the rates and the choice."""
+    """Fine-tunes every window of consecutive FFNs and self-attentions on one group and writes the rates and the choice."""
     vit = load_vit(config.models[backbone], config.checkpoint(backbone), device)
     find_sites(
         vit, config.sites.part, config.sites.blocks or []
     )  # refuses blocks that do not exist, before the search
-    every = list(runs(len(vit.blocks), config.search.run_length))
+    every = list(windows(len(vit.blocks), config.search.window))
     tables = [
         _rates(
-            Backbone(config, backbone, Split(vit, find_sites(vit, run.part, run.blocks))),
-            run,
+            Backbone(config, backbone, Split(vit, find_sites(vit, window.part, window.blocks))),
+            window,
             benchmark,
             locality,
         )
-        for run in track(every, "layer runs", len(every))
+        for window in track(every, "windows", len(every))
     ]
     table = pd.concat(tables, ignore_index=True)
     made = provenance("search_layers", depends(config, "search_layers", backbone=backbone))
@@ -53,8 +53,8 @@ def search_layers(
     save_json(choice, chosen, made)
 
 
-def _rates(backbone: Backbone, run: Run, benchmark: Path, locality: Path) -> pd.DataFrame:
-    """One row an edit: fine-tuning of one run of layers."""
+def _rates(backbone: Backbone, window: Window, benchmark: Path, locality: Path) -> pd.DataFrame:
+    """One row an edit: fine-tuning of one window of blocks."""
     config = backbone.config
     group = _group(config, backbone.manifest(benchmark, [config.search.subset]))
     samples = group[group["is_edit"]].head(config.search.max_edits)
@@ -65,7 +65,7 @@ def _rates(backbone: Backbone, run: Run, benchmark: Path, locality: Path) -> pd.
     near = Reference.of(backbone.split, backbone.read(backbone.locality(locality)))
     rates = measure(backbone.split, edits, images, own_positions(group, samples), near)
     named = rates[["sr", "gr", "lr", "steps"]].assign(
-        edit=range(len(samples)), file=samples["file"].to_numpy(), **asdict(run)
+        edit=range(len(samples)), file=samples["file"].to_numpy(), **asdict(window)
     )
     return named[["part", "first", "last", "edit", "file", "sr", "gr", "lr", "steps"]]
 

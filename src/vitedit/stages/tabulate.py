@@ -124,10 +124,11 @@ def _ablation_tables(
     elif released is not None:
         parts.append(load_table(released).assign(released=True))
     rows = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    return {
-        "ablation_edits": rows,
-        "ablations": ablations.curves(rows, config.search.bootstrap, _seed(config)),
-    }
+    curves = ablations.curves(rows, config.search.bootstrap, _seed(config))
+    known = ablations.tried(config) if config.ablated_method in config.editors else {}
+    pairs = zip(curves["family"], curves["variant"], strict=True)
+    tried = [known.get(pair, str(pair[1]).replace("_", " ")) for pair in pairs]
+    return {"ablation_edits": rows, "ablations": curves.assign(tried=tried)}
 
 
 def _edits(config: Config) -> Iterator[pd.DataFrame]:
@@ -138,7 +139,7 @@ def _edits(config: Config) -> Iterator[pd.DataFrame]:
 
 
 def _layer_edits(config: Config) -> pd.DataFrame:
-    """Rows of the layer search, one an edit and run of layers."""
+    """Rows of the layer search, one an edit and window of blocks."""
     parts = []
     for backbone in config.backbones:
         fresh = depends(config, "search_layers", backbone=backbone)
@@ -187,7 +188,7 @@ def _mask_tables(config: Config, read: Callable[[str, str], pd.DataFrame]) -> Ta
         return {name: pd.DataFrame(columns=columns.split()) for name, columns in _MASKS.items()}
     pairs = read("specificity", "specificity.parquet")
     matrix = tables.specificity(pairs)
-    row = tables.overlap(matrix, config.specificity.sparsity, config.search.bootstrap, _seed(config))
+    row = tables.overlap(pairs, config.specificity.sparsity, config.search.bootstrap, _seed(config))
     training = read("meta_train", "hypernet_log.parquet")
     return {
         "training": training,
