@@ -199,7 +199,7 @@ class Grown(Change):
 
 
 class ThinColumns(torch.autograd.Function):
-    """x W^T + bias + x[:, :, places] @ added, whose gradient of x is written once: torch's own fills a tensor for the picked part."""
+    """x W^T + bias + x[:, :, places] @ added, whose gradient of x is written once, not for each part of x."""
 
     @staticmethod
     def forward(
