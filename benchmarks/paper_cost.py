@@ -21,6 +21,8 @@ from vitedit.stages.backbone import BATCH_BYTES, COPIES
 from vitedit.where.search import windows
 
 GIB = 2**30
+ATTENTION = 2.5
+"""Passes of attention's backward: two products for one, and the scores, which fused kernels compute anew."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class Network:
     tokens: int
     width: int
     hidden: int
-    heads: int
     depth: int
     patch: int
     classes: int
@@ -39,28 +40,29 @@ class Network:
     def of(cls, vit: VisionTransformer) -> "Network":
         """Sizes of a model, which may lie on torch's meta device."""
         block, kernel = vit.blocks[0], vit.patch_embed.proj.weight
-        hidden, heads = block.mlp.fc1.weight.shape[0], block.attn.num_heads
+        hidden = block.mlp.fc1.weight.shape[0]
         tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
         patch = 2 * vit.patch_embed.num_patches * kernel.numel()
-        return cls(tokens, vit.embed_dim, hidden, heads, len(vit.blocks), patch, vit.num_classes)
+        return cls(tokens, vit.embed_dim, hidden, len(vit.blocks), patch, vit.num_classes)
 
-    def products(self, part: Part, last: bool = False) -> list[tuple[int, int]]:
+    def products(self, part: Part, last: bool = False) -> list[tuple[int, float]]:
         """Operations of the products of half a block, each with the passes that its backward needs for its input.
 
         Args:
             part: The half.
-            last: It is the last FFN of a suffix, which the CLS token alone passes.
+            last: It is in the last block of a suffix, where the CLS token alone is a query and passes the FFN.
         """
         n, d = self.tokens, self.width
+        read = 1 if last else n
         if part == "mlp":
-            return [(2 * (1 if last else n) * d * self.hidden, 1)] * 2
-        return [(6 * n * d * d, 1), (4 * n * n * d, 2), (2 * n * d * d, 1)]
+            return [(2 * read * d * self.hidden, 1)] * 2
+        return [(6 * n * d * d, 1), (4 * read * n * d, ATTENTION), (2 * read * d * d, 1)]
 
-    def suffix(self, block: int, part: Part) -> list[tuple[int, Part, list[tuple[int, int]]]]:
+    def suffix(self, block: int, part: Part) -> list[tuple[int, Part, list[tuple[int, float]]]]:
         """Half blocks from the given one on."""
         halves: list[tuple[int, Part]] = [(b, p) for b in range(self.depth) for p in ("attn", "mlp")]
         kept = halves[halves.index((block, part)) :]
-        return [(b, p, self.products(p, last=(b, p) == halves[-1])) for b, p in kept]
+        return [(b, p, self.products(p, last=b == self.depth - 1)) for b, p in kept]
 
     @property
     def head(self) -> int:
@@ -104,8 +106,8 @@ class Network:
         return 4 * len(blocks) * (ffn if part == "mlp" else attention)
 
     def kept(self, block: int) -> int:
-        """Bytes of what the backward pass keeps for one image: inputs of the products, attention weights, norms, GELU."""
-        one = self.tokens * (9 * self.width + 2 * self.hidden) + 2 * self.heads * self.tokens**2
+        """Bytes of what the backward pass keeps for one image: inputs of the products, norms, GELU."""
+        one = self.tokens * (9 * self.width + 2 * self.hidden)
         return 4 * one * (self.depth - block)
 
 

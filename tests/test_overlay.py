@@ -91,7 +91,10 @@ def test_a_variant_trains_where_the_run_takes_a_network_over():
         ({"a": {"b": {"sites": {"part": "attn"}}}}, r"ablations\.a\.b: .*cannot change 'sites'; it may"),
         ({"a": {"b": {}}}, r"ablations\.a\.b: .*changes something"),
         ({"a": {"b": {"samples": 2}, "c": {"meta_train": {"blocks": 1}}}}, r"ablations\.a: .*or none"),
-        ({"a": {"default": {"samples": 2}}}, r"ablations\.a: .*'default' is the name of the run's own"),
+        (
+            {"a": {"default": {"samples": 2}}},
+            r"ablations\.a: .*'default' is the name of the run as configured",
+        ),
     ],
 )
 def test_a_wrong_ablation_is_refused_by_name(families, message):
