@@ -4,6 +4,7 @@
 # make test-faults   kills, full disks and the like at random points of a small chain: 50 seeds, about half an hour; SEEDS="3 7-9" for some
 # make test-slurm   the workflow on a SLURM that it starts itself, with killed jobs and a dead node (minutes)
 # make rendered    copies the executed notebooks of the embedded run to notebooks/rendered/, for readers on the web
+# make bench   times the engine against the plain algorithm: docs/performance.md (half an hour on two cores; needs an idle machine)
 # make lock    pins every dependency anew        make release-data, make release-results   see docs/dvc.md
 #
 # All of them share .venv, made from requirements.lock with checked hashes.
@@ -11,7 +12,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo appendix test test-faults test-slurm check lock graph rendered release-data release-results
+.PHONY: help env data demo appendix test test-faults test-slurm check bench lock graph rendered release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -71,6 +72,10 @@ check: env
 	pyright
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+BENCH ?= --device cpu
+bench: env
+	@python benchmarks/bench.py --output docs/performance/cpu $(BENCH)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml -o requirements.lock
