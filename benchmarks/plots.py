@@ -47,6 +47,8 @@ def _line(ax: Axes, x: pd.Series, y: pd.Series, across: str, up: str) -> None:
     order = x.argsort()
     ax.plot(x.iloc[order], y.iloc[order], marker="o")
     ax.set(xscale="log", xlabel=across, ylabel=up)
+    ax.set_xticks(x, [str(value) for value in x], minor=False)
+    ax.minorticks_off()
     ax.set_ylim(0)
 
 

@@ -54,7 +54,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
             "heart spotted → heart striped",
         ],
         "figJ_ablations": [
-            "Pseudo-samples (released results)",
+            "Pseudo-samples *",
             "Inner steps",
             "mixup",
             "Masks of fc1 and fc2 tied",

@@ -85,13 +85,15 @@ def figJ_ablations(ablations: pd.DataFrame) -> Figure:
     if not families:
         return notice(f"{ABSENT}: {', '.join(absent).lower()}.")
     figure, axes = grid(len(families), 2, 3.7, 3.6)
-    if absent:
-        figure.supxlabel(f"{ABSENT}:\n{', '.join(absent).lower()}.", fontsize=9, color="#666666")
+    notes = [f"{ABSENT}:\n{', '.join(absent).lower()}."] if absent else []
     for axis, name in zip(axes, families, strict=True):
         rows = table[table["family"] == name]
         title = FAMILIES.get(name) or str(name).replace("_", " ")
-        axis.set_title(title + (" (released results)" if rows["released"].any() else ""))
+        axis.set_title(title + (" *" if rows["released"].any() else ""))
         _trade_off(axis, rows)
+    if table["released"].any():
+        notes.append("* Released results, not computed by this run.")
+    figure.supxlabel("\n".join(notes), fontsize=9, color="#666666")
     return figure
 
 
