@@ -22,10 +22,14 @@ from vitedit.config import ModelConfig
 from vitedit.errors import ConfigError
 from vitedit.model.changes import Change, Changes, Full, changing
 from vitedit.model.checkpoints import fill
+from vitedit.model.first_ffn import FirstFfn, of_ffn
 from vitedit.model.sites import Part, Site, check_names, find_sites
 
 Weights = dict[str, Tensor]
 """Parameter name -> (*shape) for one model, (E, *shape) for many edits."""
+
+Shared = Mapping[str, Tensor]
+"""What edits share of images, by name, with a leading axis of 1 (the same images for all edits) or E."""
 
 PASS_BYTES = {"cpu": 2**21, "cuda": 2**32}
 """Hidden units of a usual FFN (four times the width) in one batched pass: what stays in a CPU's cache, or fits a GPU."""
@@ -246,19 +250,47 @@ class Split:
         return self.run(tokens, self.full(values))
 
     def run(
-        self, tokens: Float[Tensor, "lead images tokens width"], changes: Changes
+        self, tokens: Float[Tensor, "lead images tokens width"] | Shared, changes: Changes
     ) -> Float[Tensor, "edits images classes"]:
-        """Logits of E edited models; differentiable in tokens and changes. Names are checked by whoever made the changes.
+        """Logits of E edited models; differentiable in the changes. Names are checked by whoever made the changes.
 
         Args:
-            tokens: Prefix tokens, the same for all edits (lead = 1) or each edit's own (lead = E).
+            tokens: Prefix tokens, the same for all edits (lead = 1) or each edit's own (lead = E); or what `share` made of them.
             changes: What is edited; without any, the base model's logits, E = lead.
         """
-        edits, images = edit_count(changes, len(tokens)), tokens.shape[1]
+        shared = self.share(tokens, changes) if isinstance(tokens, Tensor) else tokens
+        lead = next(iter(shared.values()))
+        edits, images = edit_count(changes, len(lead)), lead.shape[1]
+        with changing(self.vit, changes):
+            return self._finish(shared, changes, edits).unflatten(0, (edits, images))
+
+    def share(self, tokens: Float[Tensor, "lead images tokens width"], changes: Changes) -> Shared:
+        """What stays the same of images when such changes are made: to be computed once for many runs."""
+        if self._first_ffn(changes):
+            return FirstFfn.enter(blocks_of(self.vit)[self.point[0]], tokens)
+        return {"tokens": tokens}
+
+    def _finish(self, shared: Shared, changes: Changes, edits: int) -> Float[Tensor, "rows classes"]:
+        """The rest of the model, rows = E * n (or n where nothing is edited)."""
+        if "tokens" not in shared:
+            ffn = self._first_ffn(changes)
+            assert ffn is not None, "these changes need another `share`"
+            return self._later(ffn.leave(shared).flatten(0, 1))
+        tokens = shared["tokens"]
         if self.point[1] == 0 or not changes:
             tokens = tokens.expand(edits, *tokens.shape[1:]).flatten(0, 1)
-        with changing(self.vit, changes):
-            return self._suffix(tokens).unflatten(0, (edits, images))
+        return self._suffix(tokens)
+
+    def _first_ffn(self, changes: Changes) -> FirstFfn | None:
+        """The FFN that edits begin with, where it can be computed by what changes alone and all tokens are read after it."""
+        block, part = self.point
+        if part == 0 or block == len(self.vit.blocks) - 1:
+            return None
+        return FirstFfn.of(blocks_of(self.vit)[block], of_ffn(changes, block))
+
+    @cached_property
+    def _later(self) -> Suffix:
+        return Suffix(self.vit, (self.point[0] + 1, 0))
 
     def cls(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images width"]:
         """CLS token after the final norm: the hypernetwork's input (published code).
@@ -288,16 +320,18 @@ class Split:
         check_names(self.vit, changes)
         edits, lead = edit_count(changes, 1), tokens if tokens.dim() == 4 else tokens[None]
         room = max(1, PASS_BYTES[self.device.type] // (4 * lead[0, 0].numel() * lead.element_size()))
-        images = min(lead.shape[1], room)
-        step = max(1, room // images)
+        step = max(1, room // lead.shape[1])
+        chunks = [torch.arange(i, min(i + step, edits), device=self.device) for i in range(0, edits, step)]
+        some = [{name: change.take(which) for name, change in changes.items()} for which in chunks]
 
-        def rows(start: int) -> Tensor:
-            which = torch.arange(start, min(start + step, edits), device=self.device)
-            some = {name: change.take(which) for name, change in changes.items()}
-            parts = (lead if len(lead) == 1 else lead[which]).split(images, dim=1)
-            return torch.cat([self.run(part, some).argmax(-1) for part in parts], dim=1)
+        def predict(part: Tensor) -> Tensor:
+            if len(lead) > 1:
+                own = zip(chunks, some, strict=True)
+                return torch.cat([self.run(part[which], few).argmax(-1) for which, few in own])
+            shared = self.share(part, changes)
+            return torch.cat([self.run(shared, few).argmax(-1) for few in some])
 
-        return torch.cat([rows(start) for start in range(0, edits, step)])
+        return torch.cat([predict(part) for part in lead.split(room, dim=1)], dim=1)
 
 
 def edit_count(changes: Changes, otherwise: int) -> int:

@@ -166,10 +166,11 @@ def _fine_tune_thin(
         s.name: base.weights[s.name].new_zeros(*index[s.name].shape, base.weights[s.name].shape[1 - s.axis])
         for s in base.sites
     }
+    shared = base.share(base.prefix_samples(samples.images), changes(start, index))
     ends = descend(
-        Objective(lambda added, inputs: base.run(inputs["tokens"], changes(added, inputs))),
+        Objective(lambda added, inputs: base.run({n: inputs[n] for n in shared}, changes(added, inputs))),
         start,
-        {"tokens": base.prefix_samples(samples.images), **index},
+        {**shared, **index},
         labels,
         settings,
         learning_rate,
