@@ -105,7 +105,7 @@ class Bench:
     def search(self) -> tuple[Work, int, Work, int]:
         """A pseudo-sample of a meta-training iteration: its mask search, which is nearly all of it."""
         split, count = self.split, min(8, self.edits)
-        settings = MaskSearchConfig(inner_learning_rate=0.1)
+        settings = MaskSearchConfig(inner_learning_rate=0.1, search_steps=4)  # of 10
         teacher = torch.randn(count, split.vit.num_classes, device=self.device)
         start = random_logits(split, [torch.Generator().manual_seed(0)], count, False)
         few = settings.model_copy(update={"search_steps": 1})
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--what", nargs="+", choices=COMPARED, default=list(COMPARED))
     parser.add_argument("--edits", type=int, default=64, help="edits in a batch")
     parser.add_argument("--images", type=int, default=16, help="locality images that are measured on")
-    parser.add_argument("--steps", type=int, default=3, help="steps of the descent that are measured")
+    parser.add_argument("--steps", type=int, default=10, help="steps of the descent that are measured")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import TINY
 from torch.func import functional_call
 
 from vitedit.config import DescentConfig
@@ -10,7 +11,7 @@ from vitedit.errors import UnknownNameError
 from vitedit.model.changes import Full, Grown, LowRank, Thin, changing
 from vitedit.model.edits import Samples
 from vitedit.model.sites import find_sites
-from vitedit.model.vit import Split
+from vitedit.model.vit import Split, build_vit
 from vitedit.where import masks
 from vitedit.where.masks import binarise, edit_under, units
 
@@ -148,3 +149,34 @@ def test_a_sparse_edit_stores_its_own_rows_and_columns_alone(split, samples):
     assert stored < 0.12 * dense, (
         "0.05 of all rows and columns, and what edits with fewer in a matrix are filled up with"
     )
+
+
+@pytest.mark.parametrize("kept", ["both", "fc1", "fc2"])
+def test_the_first_ffn_is_computed_by_what_changes_alone(split, images, kept):
+    """Rows and columns that overlap, against the general form of the same changes; whichever of the two matrices changes."""
+    vit, rng = split.vit, torch.Generator().manual_seed(5)
+    changes = {**changes_of("thin", vit, 1), **changes_of("full", vit, 2)}
+    fc1, fc2 = "blocks.1.mlp.fc1.weight", "blocks.1.mlp.fc2.weight"
+    index = changes[fc1].index.roll(1, 1)
+    index[:, 0] = torch.randint(96, (EDITS,), generator=rng)
+    changes[fc2] = Thin(vit.get_parameter(fc2), 1, index, changes[fc2].added)
+    if kept != "both":
+        del changes[fc2 if kept == "fc1" else fc1]
+    tokens = split.prefix(images)[None]
+    shared = split.share(tokens, changes)
+    assert "hidden" in shared, "the short form is meant"
+    general = {name: Full(change.base, change.dense()) for name, change in changes.items()}
+    assert "hidden" not in split.share(tokens, general)
+    torch.testing.assert_close(split.run(shared, changes), split.run(tokens, general), rtol=1e-4, atol=1e-4)
+
+
+def test_an_ffn_with_a_norm_inside_takes_the_general_form(images):
+    vit = build_vit(
+        TINY.model_copy(update={"architecture": {**(TINY.architecture or {}), "scale_mlp_norm": True}})
+    )
+    changes = changes_of("thin", vit.eval().requires_grad_(False), 1)
+    split = Split(vit, find_sites(vit, "mlp", [1]))
+    tokens = split.prefix(images)[None]
+    assert "hidden" not in split.share(tokens, changes)
+    dense = {name: Full(change.base, change.dense()) for name, change in changes.items()}
+    torch.testing.assert_close(split.run(tokens, changes), split.run(tokens, dense), rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The FFN that edits begin with: its input is the same in all edited models, so what no edit changes is computed once an image."""
+"""The FFN that edits begin with: its input is the same in all edited models, so what no edit changes is computed once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
