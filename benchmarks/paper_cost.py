@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from vitedit.config import Config
+from vitedit.config import Config, MaskSearchConfig
 from vitedit.config_files import load
 from vitedit.model.sites import Part
 from vitedit.model.vit import build_vit
@@ -207,9 +207,12 @@ def _mend_network(run: Run) -> int:
 def _searched(run: Run) -> int:
     """A mask search on the edit sample, then the descent."""
     settings = run.config.meta_train
-    return _descent(run) + settings.search_steps * (settings.inner_steps + 1) * run.net.step(
-        run.blocks, "mlp"
-    )
+    return _descent(run) + _gradients(settings) * run.net.step(run.blocks, "mlp")
+
+
+def _gradients(settings: MaskSearchConfig) -> int:
+    """Of a mask search: each step's inner ones and its own, but for the first inner one, which all steps share."""
+    return settings.search_steps * settings.inner_steps + 1
 
 
 EDIT: dict[str, Callable[[Run], int]] = {
@@ -257,7 +260,7 @@ def _search_layers(run: Run) -> int:
 
 def _meta_train(run: Run) -> int:
     settings, net, start = run.config.meta_train, run.net, (run.blocks[0], "mlp")
-    search = settings.search_steps * (settings.inner_steps + 1) * net.step(run.blocks, "mlp")
+    search = _gradients(settings) * net.step(run.blocks, "mlp")
     image = 2 * net.prefix(*start) + net.forward(*start) + net.whole + search
     tokens, heads = 2 * len(run.blocks) + 1, 2 * len(run.blocks) * 2 * net.width * net.hidden
     passes = settings.blocks * tokens * 12 * net.width**2 + heads

@@ -4,8 +4,8 @@ The locality set lies near the decision boundary, where arithmetic is seen first
 """
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -15,12 +15,32 @@ from vitedit.config_files import load
 from vitedit.model.vit import Split
 from vitedit.stages.backbone import Backbone
 
+Context = Callable[[], AbstractContextManager[object]]
 
-def predict(split: Split, images: Tensor, batch: int, around: Callable[[], AbstractContextManager[object]]) -> Tensor:
-    """Predictions of the unedited model, in batches, with some arithmetic."""
-    with torch.no_grad(), around():
-        parts = [split.suffix(split.prefix(part)).argmax(-1) for part in images.split(batch)]
-    return torch.cat(parts).cpu()
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Products of matrices in TF32."""
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def others(device: torch.device) -> dict[str, tuple[int, Context]]:
+    """Name of an arithmetic -> images in a batch, and the context that it needs."""
+    known: dict[str, tuple[int, Context]] = {
+        "single precision, batches of 1": (1, nullcontext),
+        "bfloat16 products (autocast)": (64, lambda: torch.autocast(device.type, torch.bfloat16)),
+    }
+    return known | ({"TF32 products": (64, tf32)} if device.type == "cuda" else {})
+
+
+def predict(split: Split, images: Tensor, batch: int, context: Context) -> Tensor:
+    """Predictions of the unedited model."""
+    with torch.no_grad(), context():
+        return torch.cat([split.suffix(split.prefix(part)).argmax(-1) for part in images.split(batch)])
 
 
 def main() -> None:
@@ -36,26 +56,9 @@ def main() -> None:
         base = Backbone.chosen(config, name, folder / "layers.json", device)
         images = base.read(base.locality(folder / "locality.parquet")).to(device)
         usual = predict(base.split, images, 64, nullcontext)
-        others = {
-            "single precision, batches of 1": lambda: predict(base.split, images, 1, nullcontext),
-            "bfloat16 products (autocast)": lambda: predict(
-                base.split, images, 64, lambda: torch.autocast(device.type, torch.bfloat16)
-            ),
-        }
-        if device.type == "cuda":
-            others["TF32 products"] = lambda: predict(base.split, images, 64, tf32)
-        for what, work in others.items():
-            print(f"{name}: {what}: {int((work() != usual).sum())} of {len(images)} predictions differ")
-
-
-class tf32:  # noqa: N801
-    """Products of matrices in TF32."""
-
-    def __enter__(self) -> None:
-        torch.set_float32_matmul_precision("high")
-
-    def __exit__(self, *error: object) -> None:
-        torch.set_float32_matmul_precision("highest")
+        for what, (batch, context) in others(device).items():
+            differ = int((predict(base.split, images, batch, context) != usual).sum())
+            print(f"{name}: {what}: {differ} of {len(images)} predictions differ")
 
 
 if __name__ == "__main__":
