@@ -134,7 +134,12 @@ class Patch:
         return base
 
     def replaced(self, model: nn.Module) -> dict[str, Tensor]:
-        """The changed parameters of the edited model as a batch of one edit, {name: (1, *shape)}."""
+        """The changed parameters of the edited model as a batch of one edit, {name: (1, *shape)}.
+
+        Raises:
+            ArtifactError: The model is not the patch's base model.
+        """
+        self._require(checksum(model.state_dict()), self.base, self.edited, "applied to")
         check_names(model, self.changes)
         return {
             name: change.apply(self._fitting(name, model.get_parameter(name).detach()))[None]
