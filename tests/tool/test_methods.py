@@ -48,6 +48,15 @@ def test_a_setting_is_laid_over_the_defaults():
     assert sparser.setting["sparsity"] == 0.5 and sparser.descent.max_steps == 7
 
 
+def test_a_default_learning_rate_is_for_the_model_s_width_and_one_that_is_asked_for_is_not():
+    base = Method.of("ft")
+    assert base.for_width(192).setting == {"learning_rate": 1e-4}
+    assert base.for_width(768).setting == {"learning_rate": 2.5e-5}
+    assert Method.of("spt").under(0.5).for_width(768).for_width(768).setting["learning_rate"] == 7.5e-5
+    assert Method.of("ft", {"learning_rate": 0.5}).for_width(768).setting == {"learning_rate": 0.5}
+    assert Method.of("lora").for_width(768).setting == methods_file().methods["lora"].setting
+
+
 @pytest.fixture
 def hypernet(vit, tmp_path):
     torch.manual_seed(0)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 def photographs():
     rows = list(csv.DictReader((PHOTOS / "photos.csv").read_text(encoding="utf-8").splitlines()))
     mice = [PHOTOS / row["file"] for row in rows if row["imagenet_index"] == str(MOUSE)]
-    return mice, [PHOTOS / row["file"] for row in rows if row["source"] == "eli"][::25]
+    return mice, [PHOTOS / row["file"] for row in rows if row["source"] == "eli"][::50]
 
 
 def test_a_mouse_is_a_mouse_by_the_default_method(photographs, run, tmp_path):

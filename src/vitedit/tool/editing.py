@@ -132,6 +132,7 @@ def refuse_right(failure: Failure) -> None:
 
 def make(failure: Failure, method: Method, base: Split) -> Attempt:
     """Edits the model once, by one method."""
+    method = method.for_width(failure.vit.embed_dim)
     editor = method.build(base)
     samples = Samples(
         failure.images[None].to(base.device),

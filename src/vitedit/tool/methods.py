@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from pydantic import ValidationError
 from timm.models.vision_transformer import VisionTransformer
 
-from vitedit.config import DescentConfig, Scalar, Section
+from vitedit.config import DescentConfig, Positive, Scalar, Section
 from vitedit.editors import check_setting, editor_class
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
@@ -31,6 +31,8 @@ class Defaults(Section):
     """In words."""
     setting: dict[str, Scalar]
     """Name -> value."""
+    scaled: bool = False
+    """Whether the learning rate is for models of the file's width, and another one's is in inverse proportion."""
 
 
 class MethodsFile(Section):
@@ -38,6 +40,8 @@ class MethodsFile(Section):
 
     default: str
     """The method that edits where none is named and no hypernetwork is given."""
+    width: Positive
+    """Width of the model that scaled learning rates are for."""
     descent: DescentConfig
     """Budget and stop rule."""
     methods: dict[str, Defaults]
@@ -52,6 +56,8 @@ class Method:
     setting: Mapping[str, Scalar]
     descent: DescentConfig
     artifacts: Mapping[str, Path]
+    scaled: bool
+    """Whether the learning rate is the default one, and not yet for a model's width."""
 
     @classmethod
     def of(
@@ -81,7 +87,8 @@ class Method:
         asked = defaults.methods[name].setting | dict(setting or {})
         descent = {key: asked.pop(key) for key in DescentConfig.model_fields if key in asked}
         check_setting(name, editor, asked)
-        return cls(name, asked, _descent(defaults.descent, descent), given)
+        scaled = defaults.methods[name].scaled and "learning_rate" not in (setting or {})
+        return cls(name, asked, _descent(defaults.descent, descent), given, scaled)
 
     def under(self, sparsity: float) -> "Method":
         """The same at another sparsity.
@@ -91,9 +98,19 @@ class Method:
         """
         if "sparsity" not in self.setting:
             raise ConfigError(f"--sparsity: {self.name} edits no share of the weights that could be chosen.")
-        return Method.of(
-            self.name, {**self.setting, "sparsity": sparsity, **self.descent.model_dump()}, self.artifacts
-        )
+        setting = {**self.setting, "sparsity": sparsity}
+        check_setting(self.name, editor_class(self.name), setting)
+        return replace(self, setting=setting)
+
+    def for_width(self, width: int) -> "Method":
+        """The same with the default learning rate for a model of another width.
+
+        RMSprop's steps have about one size for every weight, so what a step does to an output grows with the width.
+        """
+        if not self.scaled:
+            return self
+        rate = float(self.setting["learning_rate"]) * methods_file().width / width
+        return replace(self, setting={**self.setting, "learning_rate": float(f"{rate:.3g}")}, scaled=False)
 
     @property
     def hyper_parameters(self) -> dict[str, Scalar]:
