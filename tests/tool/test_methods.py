@@ -9,7 +9,10 @@ import torch
 from vitedit.config import DescentConfig
 from vitedit.editors import EDITORS, check_setting, editor_class
 from vitedit.errors import ConfigError
+from vitedit.learned.statistics import collect
+from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import find_sites
+from vitedit.model.vit import Split
 from vitedit.tool.methods import Method, cut_model, default_blocks, methods_file
 from vitedit.where.hypernet import Hypernet
 
@@ -82,6 +85,29 @@ def test_a_hypernetwork_on_the_command_line(place, run, hypernet):
     assert "blocks.2.attn.qkv.weight" in said and "of hypernet (sparsity 0.95" in said
     other = run(*words, "--blocks", "1", "--part", "mlp", "--force")
     assert other[0] == 2 and "a hypernetwork for the sites" in other[2]
+
+
+@pytest.mark.parametrize(("method", "artifact"), [("t_patcher", "memory"), ("rome", "covariance")])
+def test_other_trained_artefacts_on_the_command_line(place, run, vit, images, method, artifact):
+    split = Split(vit, find_sites(vit, "mlp", [3]))
+    for name, made in zip(("memory", "covariance"), collect(LastBlock.of(split), [images]), strict=True):
+        made.save(place.folder / f"{name}.safetensors", {})
+    words = [
+        "--artifact",
+        f"{artifact}={place.folder / artifact}.safetensors",
+        "--method",
+        method,
+        "--anyway",
+    ]
+    code, said, complaint = run(*place.edit(*words, quick=False))
+    assert code == 0, complaint
+    assert "blocks.3.mlp.fc2.weight" in said
+    patch, edited = str(place.folder / "fix.safetensors"), str(place.folder / "edited.safetensors")
+    code, _, complaint = run("apply", patch, *place.model(), "-o", edited)
+    grows = method == "t_patcher"
+    assert code == (2 if grows else 0) and ("adds neurons" in complaint) is grows
+    page = str(place.folder / "fix.html")
+    assert run("report", patch, *place.model(), "--neighbours", str(place.world(0)), "-o", page)[0] == 0
 
 
 def test_a_damaged_hypernetwork(place, run):

@@ -51,8 +51,6 @@ def edit(
     """
     check_output(output, force)
     check_bound(min_locality)
-    if locality is not None:
-        open_folder("locality", locality)
     asked = Method.of(
         method, arguments(set, "--set"), artifact | ({"hypernet": hypernet} if hypernet else {})
     )
