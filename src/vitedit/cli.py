@@ -74,7 +74,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"vitedit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("vitedit: interrupted; the same command goes on from what is kept", file=sys.stderr)
+        print(
+            "vitedit: interrupted; the same command goes on from what is kept, or starts anew",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

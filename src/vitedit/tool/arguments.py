@@ -31,6 +31,18 @@ def _edit(parser: argparse.ArgumentParser) -> None:
     )
     add("--label", required=True, help="its right class: index, WordNet id or name")
     _classes(parser)
+    _how(parser)
+    _folders(parser)
+    _output(parser, "the patch")
+    add("--edited", type=Path, metavar="FILE", help="write the edited weights too, as `vitedit apply` does")
+    add(
+        "--anyway", action="store_true", help="write the patch although it does not succeed or keep the bound"
+    )
+    _device(parser)
+
+
+def _how(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--method",
         metavar="NAME",
@@ -65,7 +77,6 @@ def _edit(parser: argparse.ArgumentParser) -> None:
     add(
         "--part", choices=["mlp", "attn"], help="half of these blocks (default: the hypernetwork's, else mlp)"
     )
-    _folders(parser)
     add("--hypernet", type=Path, metavar="FILE", help="meta-trained hypernetwork of this very model")
     add(
         "--artifact",
@@ -74,11 +85,6 @@ def _edit(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="another trained artefact that the method needs; repeatable",
     )
-    _output(parser, "the patch")
-    add(
-        "--anyway", action="store_true", help="write the patch although it does not succeed or keep the bound"
-    )
-    _device(parser)
 
 
 def _apply(parser: argparse.ArgumentParser) -> None:

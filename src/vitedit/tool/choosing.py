@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from vitedit.errors import ConfigError
-from vitedit.model.sites import Part
+from vitedit.model.vit import Split
 from vitedit.progress import track
 from vitedit.tool.editing import Attempt, Failure, Outcome, make
-from vitedit.tool.methods import Method, cut_model
+from vitedit.tool.methods import Method
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """Those of the paper's curves, and a sparser one."""
@@ -14,16 +14,13 @@ MIN_LOCALITY = 0.98
 """The bound where none is named."""
 
 
-def make_several(
-    failure: Failure, method: Method, part: Part | None, blocks: Sequence[int] | None
-) -> list[Attempt]:
+def make_several(failure: Failure, method: Method, base: Split) -> list[Attempt]:
     """One edit at each of the sparsities.
 
     Raises:
         ConfigError: The method has no sparsity.
     """
     methods = [method.under(sparsity) for sparsity in SPARSITIES]
-    base = cut_model(failure.vit, method, part, blocks)
     return [make(failure, one, base) for one in track(methods, "edits", total=len(methods))]
 
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.data.images import ImageSet
 from vitedit.errors import ArtifactError, ConfigError, ViteditError
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
+from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.choosing import MIN_LOCALITY, check_bound, choose, keeps, make_several
 from vitedit.tool.comparing import overlap
@@ -40,6 +42,7 @@ def edit(
     hypernet: Path | None,
     artifact: dict[str, Path],
     output: Path,
+    edited: Path | None,
     force: bool,
     anyway: bool,
     device: torch.device,
@@ -49,56 +52,73 @@ def edit(
     Raises:
         ViteditError: A mistake in what is asked, an edit that does not succeed, or one beyond the bound on locality.
     """
-    check_output(output, force)
+    for path in (output, *([edited] if edited else [])):
+        check_output(path, force)
     check_bound(min_locality)
     asked = Method.of(
         method, arguments(set, "--set"), artifact | ({"hypernet": hypernet} if hypernet else {})
     )
     asked = asked if sparsity in (None, AUTO) else asked.under(_number(sparsity))
     vit = open_model(model, architecture, device)
-    names = class_list(classes, vit.num_classes)
-    failure = Failure.of(vit, image, label, names)
+    failure = Failure.of(vit, image, label, class_list(classes, vit.num_classes))
     near = open_folder("neighbours", neighbours, failure.checksums) if neighbours else None
     with ready(vit):
         refuse_right(failure)
         far = _locality_set(failure, locality)
+        base = cut_model(vit, asked, part, blocks)
         if sparsity == AUTO:
-            return _edit_auto(failure, asked, part, blocks, near, far, min_locality, output, anyway)
-        attempt = make(failure, asked, cut_model(vit, asked, part, blocks))
-        outcome = measure(failure, [attempt], near, far)[0]
-    said = text.of_edit(outcome, names)
-    if not keeps(outcome, min_locality) and not anyway:
-        raise _refused(outcome, said, min_locality)
-    outcome.patch.save(output)
-    return f"{said}\n\n{_written(output)}"
+            said, outcome = _best(failure, asked, base, near, far, min_locality, anyway)
+        else:
+            said, outcome = _only(failure, asked, base, near, far, min_locality, anyway)
+    return "\n\n".join(
+        [*said, text.of_edit(outcome, failure.classes), *_written(vit, outcome, output, edited)]
+    )
 
 
-def _edit_auto(
+def _only(
     failure: Failure,
     method: Method,
-    part: Part | None,
-    blocks: Sequence[int] | None,
+    base: Split,
     near: ImageSet | None,
     far: ImageSet,
     min_locality: float | None,
-    output: Path,
     anyway: bool,
-) -> str:
-    """Edits at several sparsities and writes the one that the bound chooses."""
+) -> tuple[list[str], Outcome]:
+    """The one edit that is asked for."""
+    outcome = measure(failure, [make(failure, method, base)], near, far)[0]
+    if keeps(outcome, min_locality) or anyway:
+        return [], outcome
+    if outcome.patch.about.measured.success < 1:
+        raise ViteditError(f"{failed(outcome)} Nothing is written; --anyway writes it.")
+    raise ViteditError(
+        f"the edit keeps less than {min_locality:.1%} of the other predictions:\n\n{text.of_edit(outcome, failure.classes)}\n\n"
+        "Nothing is written. --sparsity auto looks for an edit that keeps the bound; --anyway writes this one."
+    )
+
+
+def _best(
+    failure: Failure,
+    method: Method,
+    base: Split,
+    near: ImageSet | None,
+    far: ImageSet,
+    min_locality: float | None,
+    anyway: bool,
+) -> tuple[list[str], Outcome]:
+    """The edit that the bound chooses among several sparsities, and the table that shows why."""
     bound = MIN_LOCALITY if min_locality is None else min_locality
-    outcomes = measure(failure, make_several(failure, method, part, blocks), near, far)
+    outcomes = measure(failure, make_several(failure, method, base), near, far)
     chosen = choose(outcomes, bound)
     said = text.trade_off(outcomes, chosen)
-    if chosen is None:
-        if not anyway:
-            raise ViteditError(
-                f"no sparsity gives an edit that succeeds and keeps {bound:.1%} of the other predictions:\n\n{said}\n\n"
-                "Nothing is written. Lower the bound (--min-locality), try another method, or keep the most local edit that "
-                "succeeds with --anyway."
-            )
-        chosen = max(range(len(outcomes)), key=lambda at: _by_locality(outcomes[at]))
-    outcomes[chosen].patch.save(output)
-    return f"{said}\n\n{text.of_edit(outcomes[chosen], failure.classes)}\n\n{_written(output)}"
+    if chosen is not None:
+        return [said], outcomes[chosen]
+    if anyway:
+        return [said], max(outcomes, key=_by_locality)
+    raise ViteditError(
+        f"no sparsity gives an edit that succeeds and keeps {bound:.1%} of the other predictions:\n\n{said}\n\n"
+        "Nothing is written. Lower the bound (--min-locality), try another method, or keep the most local edit that succeeds "
+        "with --anyway."
+    )
 
 
 def _by_locality(outcome: Outcome) -> tuple[float, float]:
@@ -112,17 +132,16 @@ def _locality_set(failure: Failure, folder: Path | None) -> ImageSet:
     return stand_in(failure.vit, failure.transform)
 
 
-def _refused(outcome: Outcome, said: str, min_locality: float | None) -> ViteditError:
-    if outcome.patch.about.measured.success < 1:
-        return ViteditError(f"{failed(outcome)} Nothing is written; --anyway writes it.")
-    return ViteditError(
-        f"the edit keeps less than {min_locality:.1%} of the other predictions:\n\n{said}\n\nNothing is written. "
-        "--sparsity auto looks for an edit that keeps the bound; --anyway writes this one."
-    )
-
-
-def _written(output: Path) -> str:
-    return f"{output}: {output.stat().st_size / 1000:,.0f} kB. The model itself is unchanged."
+def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None) -> list[str]:
+    """Writes the patch, and the edited weights where they are asked for; says what is where."""
+    patch = outcome.patch
+    weights = patch.apply(vit.state_dict()) if edited else {}
+    patch.save(output)
+    said = f"{output}: {output.stat().st_size / 1000:,.0f} kB. The model itself is unchanged."
+    if not edited:
+        return [said]
+    save_model(edited, weights, patch.about.model, patch.edited)
+    return [f"{said}\n{edited}: the edited model. `vitedit revert` takes the edit out again."]
 
 
 def apply(

@@ -75,7 +75,9 @@ def _generalization(made: Measured) -> str:
 def _locality(made: Measured) -> str:
     if made.locality is None:
         return "not measured"
-    kept = f"{_share(made.locality, made.locality_images, 'images keep their prediction')}, {made.locality:.1%}"
+    kept = (
+        f"{_share(made.locality, made.locality_images, 'images keep their prediction')}, {made.locality:.1%}"
+    )
     return f"{kept} ({STAND_IN})" if made.stand_in else kept
 
 
