@@ -24,12 +24,12 @@ def outcome(success, generalization, locality):
     [
         ([(1, None, 0.9), (1, None, 0.98), (1, None, 1.0)], 1),
         ([(1, 0.9, 0.9), (1, 0.5, 0.98), (1, 0.6, 1.0)], 2),
-        ([(1, 0.5, 0.99), (1, 0.5, 1.0)], 0),
+        ([(1, 0.5, 0.99), (1, 0.5, 1.0), (1, 0.5, 1.0)], 1),
         ([(0.5, 0.9, 1.0), (1, 0.1, 1.0)], 1),
         ([(1, 0.9, 0.97), (0, 0.0, 1.0)], None),
     ],
 )
-def test_the_best_generalizing_within_the_bound_then_the_least_sparse(rates, chosen):
+def test_the_best_generalizing_within_the_bound_then_the_most_local_then_the_least_sparse(rates, chosen):
     assert choose([outcome(*one) for one in rates], 0.98) == chosen
 
 

@@ -50,6 +50,7 @@ def _how(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--set",
+        dest="setting",
         action="extend",
         nargs="+",
         default=[],

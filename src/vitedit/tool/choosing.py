@@ -27,10 +27,10 @@ def make_several(failure: Failure, method: Method, base: Split) -> list[Attempt]
 def choose(outcomes: Sequence[Outcome], min_locality: float) -> int | None:
     """Which edit is kept: of those that succeed and keep the bound, the one that generalizes best.
 
-    Of equal ones, and without neighbours, the one of lowest sparsity. None if there is none.
+    Of those that do so equally well the most local one; without neighbours the one of lowest sparsity. None if there is none.
     """
     fit = [at for at, outcome in enumerate(outcomes) if keeps(outcome, min_locality)]
-    return max(fit, key=lambda at: (_generalization(outcomes[at]), -at), default=None)
+    return max(fit, key=lambda at: (_rates(outcomes[at]), -at), default=None)
 
 
 def keeps(outcome: Outcome, min_locality: float | None) -> bool:
@@ -40,8 +40,12 @@ def keeps(outcome: Outcome, min_locality: float | None) -> bool:
     return measured.success == 1 and enough
 
 
-def _generalization(outcome: Outcome) -> float:
-    return outcome.patch.about.measured.generalization or 0.0
+def _rates(outcome: Outcome) -> tuple[float, float]:
+    """Generalization, then locality; nothing without neighbours, where every edit within the bound is as good."""
+    measured = outcome.patch.about.measured
+    return (
+        (0.0, 0.0) if measured.generalization is None else (measured.generalization, measured.locality or 0.0)
+    )
 
 
 def check_bound(min_locality: float | None) -> None:

@@ -32,7 +32,7 @@ def edit(
     label: str,
     classes: Path | None,
     method: str | None,
-    set: list[str],
+    setting: list[str],
     sparsity: str | None,
     min_locality: float | None,
     blocks: list[int] | None,
@@ -56,7 +56,7 @@ def edit(
         check_output(path, force)
     check_bound(min_locality)
     asked = Method.of(
-        method, arguments(set, "--set"), artifact | ({"hypernet": hypernet} if hypernet else {})
+        method, arguments(setting, "--set"), artifact | ({"hypernet": hypernet} if hypernet else {})
     )
     asked = asked if sparsity in (None, AUTO) else asked.under(_number(sparsity))
     vit = open_model(model, architecture, device)

@@ -1,7 +1,8 @@
 """The page of a patch, as a Jinja template; its style is that of a run's page."""
 
 CARDS = """
-.cards { display: flex; flex-wrap: wrap; gap: .75rem; }
+.facts td { white-space: normal; overflow-wrap: anywhere; }
+.cards { display: flex; flex-wrap: wrap; align-items: flex-start; gap: .75rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-top: .3rem solid var(--bad); border-radius: .5rem;
   padding: .5rem; width: 11rem; font-size: .85rem; overflow-wrap: anywhere; }
 .card.fine { border-top-color: var(--good); }
@@ -24,7 +25,7 @@ TEMPLATE = """<!doctype html>
 </header>
 <main>
 <h2>The edit</h2>
-<div class="wide"><table><tbody>
+<div class="wide"><table class="facts"><tbody>
 {% for name, value in facts %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
 {% endfor %}</tbody></table></div>
 {% for section in sections %}<h2>{{ section.title }}</h2>
