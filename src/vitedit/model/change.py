@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int32, Int64
 from torch import Tensor
 
 Layout = Literal["rows", "columns", "entries"]
@@ -59,11 +59,17 @@ class Change:
         """Whether the edited parameter is larger than the base model's."""
         return self.grown != self.shape
 
-    @property
-    def entries(self) -> Bool[Tensor, "*shape"]:
-        """Which entries of the edited parameter differ from the base model's."""
-        marks = torch.zeros(self.grown, dtype=torch.bool)
-        return self._written(marks, _bits(self.old) != _bits(self.new)) | _beyond(self.shape, self.grown)
+    def entries(self) -> tuple[Int64[Tensor, "entries"], Tensor]:
+        """Places of all entries that differ, in the flattened edited parameter in rising order, and their new values.
+
+        Takes memory by what is stored, not by the size of the parameter, which a file may say at will.
+        """
+        places = self._places()
+        coordinates = torch.unravel_index(places, self.grown)
+        beyond = [axis >= size for axis, size in zip(coordinates, self.shape, strict=True)]
+        marks = torch.stack([_bits(self.old) != _bits(self.new), *beyond]).any(0)
+        found, order = places[marks].sort()
+        return found, self.new[marks][order]
 
     @property
     def norm(self) -> float:
@@ -85,7 +91,7 @@ class Change:
         limits = {"rows": rows, "columns": columns, "entries": rows * columns}
         count, index = len(self.index), self.index
         shapes = {"rows": (count, columns), "columns": (rows, count), "entries": (count,)}
-        if len(self.shape) != len(self.grown) or rows * columns > MOST_ENTRIES:
+        if not self.shape or len(self.shape) != len(self.grown) or rows * columns > MOST_ENTRIES:
             raise ValueError(f"a parameter of {self.shape} grown to {self.grown}")
         if any(not 0 < old <= new for old, new in zip(self.shape, self.grown, strict=True)):
             raise ValueError(f"a parameter of {self.shape} grown to {self.grown}")
@@ -103,6 +109,13 @@ class Change:
             raise ValueError("values that are NaN or infinite")
         if rows * columns - prod(self.shape) > self.new.numel():
             raise ValueError("more new weights than values")
+
+    def _places(self) -> Int64[Tensor, "*stored"]:
+        """Place of every stored value in the flattened edited parameter."""
+        (rows, columns), index = _sides(self.grown), self.index.long()
+        if self.layout == "rows":
+            return index[:, None] * columns + torch.arange(columns)
+        return torch.arange(rows)[:, None] * columns + index if self.layout == "columns" else index
 
     def _written(self, whole: Tensor, values: Tensor) -> Tensor:
         """A copy of an edited parameter with the changed part replaced."""

@@ -153,7 +153,7 @@ class Patch:
 
     def fraction(self, model: nn.Module) -> float:
         """Share of the backbone's weights that differ from the base model's (head not counted)."""
-        return sum(int(change.entries.sum()) for change in self.changes.values()) / backbone_size(model)
+        return sum(len(change.entries()[0]) for change in self.changes.values()) / backbone_size(model)
 
     def save(self, path: str | Path) -> None:
         """Writes the patch as one safetensors file, of a size that grows with what was changed.

@@ -33,7 +33,7 @@ def overlap(first: Patch, second: Patch) -> list[Overlap]:
 
 
 def _of_parameter(name: str, first: Change | None, second: Change | None) -> Overlap:
-    one, other = (0 if change is None else int(change.entries.sum()) for change in (first, second))
+    one, other = (0 if change is None else len(change.entries()[0]) for change in (first, second))
     if first is None or second is None:
         return Overlap(name, one, other, 0, 0)
     if first.shape != second.shape:
@@ -44,6 +44,6 @@ def _of_parameter(name: str, first: Change | None, second: Change | None) -> Ove
         raise ArtifactError(
             f"{name} has grown by other numbers of neurons in the two patches; they cannot be compared."
         )
-    both = first.entries & second.entries
-    values = [change.apply(torch.zeros(change.shape, dtype=change.new.dtype)) for change in (first, second)]
-    return Overlap(name, one, other, int(both.sum()), int((both & (values[0] != values[1])).sum()))
+    (places, values), (others, other_values) = first.entries(), second.entries()
+    here, there = torch.isin(places, others), torch.isin(others, places)
+    return Overlap(name, one, other, int(here.sum()), int((values[here] != other_values[there]).sum()))

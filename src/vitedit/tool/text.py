@@ -98,9 +98,9 @@ def where(patch: Patch) -> list[tuple[str, str, str]]:
     """What changed of every parameter."""
     rows = []
     for name, change in patch.changes.items():
-        marks = change.entries
+        count, size = len(change.entries()[0]), prod(change.grown)
         grown = f", grown from {'x'.join(map(str, change.shape))}" if change.grows else ""
-        share = f"{int(marks.sum())} of {marks.numel()} ({float(marks.double().mean()):.1%})"
+        share = f"{count} of {size} ({count / size:.1%})"
         rows.append((name, share, f"{_places(change)}{grown}"))
     return [("where", "weights changed", "as"), *rows]
 
