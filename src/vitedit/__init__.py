@@ -15,7 +15,7 @@ matrices of an untouched base model. Success, generalization and locality are ra
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -25,11 +25,6 @@ PUBLIC = {
     "Patch": "vitedit.model.patch",
 }
 """What users of the library need -> where it lies, imported when it is asked for: torch takes seconds."""
-
-if TYPE_CHECKING:
-    from vitedit.model.patch import Patch as Patch
-    from vitedit.tool.library import edit as edit
-    from vitedit.tool.models import load_vit as load_vit
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import timm
@@ -12,9 +13,12 @@ from patches import bits
 from safetensors.torch import load_file
 from tiny import TINY
 
+from vitedit import cli
 from vitedit.model.patch import Patch
 from vitedit.tool.arguments import COMMANDS
 from vitedit.tool.models import load_vit
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_model_is_fixed_in_one_command_and_undone_in_another(place, run):
@@ -158,9 +162,16 @@ def test_help_has_an_example_and_leaves_torch_alone(command):
     assert f"example:\n  vitedit {command} " in done.stdout
 
 
-def test_every_example_is_understood(monkeypatch):
-    from vitedit import cli
+def written(text):
+    """Commands of the tool that a document shows, as words."""
+    shown = re.findall(rf"^vitedit (?:{'|'.join(COMMANDS)}) .*$", text, re.M)
+    inline = re.findall(rf"`(vitedit (?:{'|'.join(COMMANDS)}) [^`]*[.](?:safetensors|html))`", text)
+    return [line.replace(" ...", "").split()[1:] for line in [*shown, *inline]]
 
-    for command in COMMANDS.values():
-        words = command.example.split()[1:]
+
+def test_every_command_that_is_shown_is_understood():
+    texts = [(ROOT / name).read_text() for name in ("README.md", "docs/edit-your-model.md")]
+    shown = [*(command.example.split()[1:] for command in COMMANDS.values()), *sum(map(written, texts), [])]
+    assert len(shown) > len(COMMANDS) + 6
+    for words in shown:
         assert cli._parser(words).parse_args(words)
