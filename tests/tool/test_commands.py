@@ -144,6 +144,13 @@ def test_an_edit_that_fails_writes_nothing_unless_asked(place, run):
     assert run(*words, "--anyway")[0] == 0
 
 
+def test_no_image_counts_twice(place, run):
+    code, said, _ = run(
+        *place.edit("--neighbours", str(place.world(0)), "--locality", str(place.folder / "world"))
+    )
+    assert code == 0 and "of 11 neighbours" in said and "of 48 images keep their prediction" in said
+
+
 def test_several_samples_of_one_failure(place, run):
     other = place.world(1) / "03.png"
     code, said, _ = run(*place.edit("--image", str(other)))

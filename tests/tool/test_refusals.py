@@ -65,6 +65,14 @@ def test_an_output_that_exists(place, run):
     assert run(*place.edit("--force"))[0] == 0 and output.stat().st_size > 100
 
 
+def test_an_output_in_place_of_the_model(place, run):
+    before = place.weights.read_bytes()
+    refused(run, place.edit("--force", output=place.weights.name), "must be different files")
+    refused(run, place.edit("--force", "--edited", str(place.weights)), "must be different files")
+    refused(run, place.edit("--edited", str(place.folder / "fix.safetensors")), "must be different files")
+    assert place.weights.read_bytes() == before
+
+
 def test_an_output_without_a_folder(place, run):
     refused(run, place.edit(output="absent/fix.safetensors"), "there is no folder", "make it first")
     refused(run, place.edit(output="world"), "is a folder; name a file")

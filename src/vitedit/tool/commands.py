@@ -18,7 +18,7 @@ from vitedit.tool.editing import Failure, Outcome, failed, make, measure, ready,
 from vitedit.tool.labels import class_list
 from vitedit.tool.methods import Method, cut_model
 from vitedit.tool.models import arguments, open_model, save_model
-from vitedit.tool.pictures import open_folder, stand_in
+from vitedit.tool.pictures import open_sets, stand_in
 from vitedit.tool.reporting import write_report
 
 AUTO = "auto"
@@ -54,6 +54,8 @@ def edit(
     """
     for path in (output, *([edited] if edited else [])):
         check_output(path, force)
+    if len({Path(model).resolve(), output.resolve(), edited and edited.resolve()}) < 3:
+        raise ConfigError("--model, --output and --edited must be different files.")
     check_bound(min_locality)
     asked = Method.of(
         method, arguments(setting, "--set"), artifact | ({"hypernet": hypernet} if hypernet else {})
@@ -61,10 +63,10 @@ def edit(
     asked = asked if sparsity in (None, AUTO) else asked.under(_number(sparsity))
     vit = open_model(model, architecture, device)
     failure = Failure.of(vit, image, label, class_list(classes, vit.num_classes))
-    near = open_folder("neighbours", neighbours, failure.checksums) if neighbours else None
+    near, far = open_sets(neighbours, locality, failure.checksums)
     with ready(vit):
         refuse_right(failure)
-        far = _locality_set(failure, locality)
+        far = far or stand_in(vit, failure.transform)
         base = cut_model(vit, asked, part, blocks)
         if sparsity == AUTO:
             said, outcome = _best(failure, asked, base, near, far, min_locality, anyway)
@@ -124,12 +126,6 @@ def _best(
 def _by_locality(outcome: Outcome) -> tuple[float, float]:
     made = outcome.patch.about.measured
     return made.success, made.locality or 0.0
-
-
-def _locality_set(failure: Failure, folder: Path | None) -> ImageSet:
-    if folder is not None:
-        return open_folder("locality", folder, failure.checksums)
-    return stand_in(failure.vit, failure.transform)
 
 
 def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None) -> list[str]:

@@ -12,7 +12,7 @@ from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
 from vitedit.tool.editing import Failure, failed, make, measure, ready, refuse_right
 from vitedit.tool.methods import Method, cut_model
-from vitedit.tool.pictures import Given, open_folder
+from vitedit.tool.pictures import Given, open_sets
 
 Label = str | int
 
@@ -66,8 +66,7 @@ def edit(
     given = _listed(images)
     failure = Failure.of(model, given, _one_label(labels, len(given)), classes, transform)
     chosen = Method.of(method, setting, {name: Path(path) for name, path in (artifacts or {}).items()})
-    near = open_folder("neighbours", Path(neighbours), failure.checksums) if neighbours else None
-    far = open_folder("locality", Path(locality), failure.checksums) if locality else None
+    near, far = open_sets(neighbours, locality, failure.checksums)
     with ready(model):
         refuse_right(failure)
         outcome = measure(

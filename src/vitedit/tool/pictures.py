@@ -123,8 +123,23 @@ def open_folder(what: str, path: Path, without: Collection[str] = ()) -> ImageSe
     known = zip(images.files, checksums(images), strict=True)
     kept = tuple(file for file, checksum in known if checksum not in without)
     if not kept:
-        raise ImageError(f"--{what} {path}: no images but those that the edit is made from.")
+        raise ImageError(
+            f"--{what} {path}: no images but those that the edit is made from, or that are neighbours."
+        )
     return ImageSet(what, kept, None, images.source)
+
+
+def open_sets(
+    neighbours: str | Path | None, locality: str | Path | None, own: Collection[str]
+) -> tuple[ImageSet | None, ImageSet | None]:
+    """Neighbours and locality set of an edit; no image counts twice: samples are in neither, neighbours not in the other.
+
+    Raises:
+        ImageError: Nothing there, or no images besides those.
+    """
+    near = open_folder("neighbours", Path(neighbours), own) if neighbours else None
+    taken = {*own, *(checksums(near) if near else ())}
+    return near, open_folder("locality", Path(locality), taken) if locality else None
 
 
 def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:

@@ -23,7 +23,7 @@ from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.labels import class_name
 from vitedit.tool.measuring import Seen, look_at
-from vitedit.tool.pictures import checksums, open_files, open_folder
+from vitedit.tool.pictures import checksums, open_files, open_sets
 from vitedit.tool.report_template import CARDS, TEMPLATE
 
 SIDE = 160
@@ -103,20 +103,19 @@ def _sections(
         yield gallery.section(
             "The sample", "What the edit was made from.", images, seen, seen.after[0] == label
         )
-    if neighbours is not None:
-        images = open_folder("neighbours", neighbours, own)
-        seen = gallery.look(images)
+    near, far = open_sets(neighbours, locality, own)
+    if near is not None:
+        seen = gallery.look(near)
         right, before = seen.after[0] == label, seen.before == label
         words = f"{right.sum()} of {len(seen)} right after the edit, {before.sum()} before."
-        yield gallery.section("Its neighbours", words, images, seen, right)
-    if locality is not None:
-        images = open_folder("locality", locality, own)
-        seen = gallery.look(images)
+        yield gallery.section("Its neighbours", words, near, seen, right)
+    if far is not None:
+        seen = gallery.look(far)
         flipped = seen.flipped()
         words = (
             f"{flipped.sum()} of {len(seen)} images are taken for something else after the edit; none should."
         )
-        yield gallery.section("Images that flipped", words, images, seen, ~flipped, flipped)
+        yield gallery.section("Images that flipped", words, far, seen, ~flipped, flipped)
 
 
 @dataclass(frozen=True)
