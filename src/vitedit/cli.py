@@ -1,4 +1,4 @@
-"""Command line: one subcommand a stage, named as its rule, plus `check`, `schema` and `timings`.
+"""Command line: the tool's commands (`edit`, `apply`, ...), one subcommand a stage, `check`, `schema` and `timings`.
 
 A stage's flags are the keyword-only names of its function, its arguments those before the `*`. They carry paths and names
 only; choices live in the configuration, but for `--reference`; `--ablation` names one of its ablations.
@@ -24,6 +24,7 @@ from vitedit.config_files import load
 from vitedit.errors import UnknownNameError, ViteditError
 from vitedit.gpu import VISIBLE, claim_gpu
 from vitedit.timings import as_text, read_timings
+from vitedit.tool.arguments import Named, add_commands
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +74,19 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"vitedit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("vitedit: interrupted; the same command goes on from what is kept", file=sys.stderr)
+        print(
+            "vitedit: interrupted; the same command goes on from what is kept, or starts anew",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; only the subcommand that is asked for imports its stage and gets its flags."""
-    parser = argparse.ArgumentParser(
-        prog="vitedit", description="Edit a Vision Transformer from one image, stage by stage."
-    )
+    parser = argparse.ArgumentParser(prog="vitedit", description="Edit a Vision Transformer from one image.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    add_commands(commands, _run_command)
     asked = next((word for word in words if not word.startswith("-")), "")
     for name, purpose in STAGES.items():
         command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
@@ -172,7 +175,7 @@ def _add_flag(command: argparse.ArgumentParser, parameter: inspect.Parameter) ->
     required = parameter.default is inspect.Parameter.empty
     default = None if required else parameter.default
     if get_origin(kind) in (dict, Mapping):
-        command.add_argument(flag, action=_Named, default={}, metavar="NAME=PATH", help="repeatable")
+        command.add_argument(flag, action=Named, default={}, metavar="NAME=PATH", help="repeatable")
     elif get_origin(kind) is Sequence:
         command.add_argument(flag, nargs="+", default=default, required=required, metavar="NAME")
     else:
@@ -192,16 +195,6 @@ def _single(kind: Any) -> type:
     return kind
 
 
-class _Named(argparse.Action):
-    """Collects NAME=PATH pairs into a dictionary."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        name, equals, path = str(values).partition("=")
-        if not (name and equals and path):
-            parser.error(f"{option_string} takes NAME=PATH, got '{values}'")
-        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: Path(path)})
-
-
 def _run(stage: Stage, arguments: dict[str, Any]) -> None:
     """Checks the configuration, settles device and threads, and runs the stage."""
     config = _config(arguments)
@@ -209,8 +202,17 @@ def _run(stage: Stage, arguments: dict[str, Any]) -> None:
     asked, threads = arguments.pop("device"), arguments.pop("threads")
     with ExitStack() as held:
         if "device" in inspect.signature(stage).parameters:
-            arguments["device"] = _prepare(config, asked, threads, held)
+            _check(config)
+            arguments["device"] = _settle_device(asked, threads, held)
         stage(config, **arguments)
+
+
+def _run_command(name: str, arguments: dict[str, Any]) -> None:
+    """Runs one of the tool's commands and prints what it says."""
+    with ExitStack() as held:
+        if "device" in arguments:
+            arguments["device"] = _settle_device(arguments["device"], arguments.pop("threads"), held)
+        print(getattr(importlib.import_module("vitedit.tool.commands"), name)(**arguments))
 
 
 def _check(config: Config) -> None:
@@ -249,17 +251,16 @@ def _check_names(config: Config, arguments: Mapping[str, Any]) -> None:
                     raise UnknownNameError(f"--{flag}: the configuration has no '{name}'. It has: {known}.")
 
 
-def _prepare(config: Config, asked: str, threads: int, held: ExitStack) -> Any:
-    """Checks every method's settings before a model is run, and returns the torch device to run it on.
+def _settle_device(asked: str, threads: int, held: ExitStack) -> Any:
+    """The torch device to run a model on.
 
     A GPU is ours alone as long as `held` is open. Stages without a model are spared the seconds that torch and timm take.
 
     Raises:
-        ViteditError: A setting is impossible, or `cuda` is asked for and there is none.
+        ViteditError: `cuda` is asked for and there is none.
     """
     import torch
 
-    _check(config)
     torch.set_num_threads(threads)
     if asked == "cpu":
         os.environ[VISIBLE] = ""

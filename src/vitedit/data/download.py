@@ -139,7 +139,7 @@ def download_weights(hub: str, target: Path, check: Callable[[Path], None]) -> N
     """
     from huggingface_hub import hf_hub_download
 
-    repository = hub if "/" in hub else _repository(hub)
+    repository = hub if "/" in hub else repository_of(hub)
     folder = target.with_name(f".{target.name}.hub")  # keeps what an interrupted download got
     try:
         file = Path(hf_hub_download(repository, "model.safetensors", local_dir=folder))
@@ -155,8 +155,12 @@ def download_weights(hub: str, target: Path, check: Callable[[Path], None]) -> N
         shutil.rmtree(folder)
 
 
-def _repository(name: str) -> str:
-    """Repository of a timm model."""
+def repository_of(name: str) -> str:
+    """Repository of a timm model on the hub.
+
+    Raises:
+        ArtifactError: timm knows none.
+    """
     import timm  # seconds
 
     settings = timm.get_pretrained_cfg(name)

@@ -66,7 +66,7 @@ def check(config: Config) -> None:
                 f"editors.{method}.artifacts: {section.artifacts} given, the method needs {list(cls.artifacts)}."
             )
         for setting in section.tried():
-            _check_setting(method, cls, setting)
+            check_setting(f"editors.{method}", cls, setting)
     _check_shown(config)
 
 
@@ -86,19 +86,22 @@ def _check_shown(config: Config) -> None:
             )
 
 
-def _check_setting(method: str, cls: type[Editor], setting: Mapping[str, Scalar]) -> None:
+def check_setting(where: str, cls: type[Editor], setting: Mapping[str, Scalar]) -> None:
+    """Checks one setting of a method's hyper-parameters; `where` names it in messages.
+
+    Raises:
+        ConfigError: An unknown, missing or impossible hyper-parameter.
+    """
     hints = get_type_hints(cls, include_extras=True)
     own = {f.name: f for f in fields(cls) if f.name not in (*SHARED, *cls.artifacts)}  # type: ignore[arg-type]
     unknown = sorted(setting.keys() - own.keys())
     absent = sorted(name for name, f in own.items() if f.default is f.default_factory and name not in setting)
     if unknown or absent:
         raise ConfigError(
-            f"editors.{method}: unknown {unknown}, missing {absent}. Hyper-parameters: {', '.join(own) or 'none'}."
+            f"{where}: unknown {unknown}, missing {absent}. Hyper-parameters: {', '.join(own) or 'none'}."
         )
     for name, value in setting.items():
         try:
             TypeAdapter(hints[name]).validate_python(value, strict=True)
         except ValidationError as error:
-            raise ConfigError(
-                f"editors.{method}.{name}: {error.errors()[0]['msg']}, got {value!r}."
-            ) from None
+            raise ConfigError(f"{where}.{name}: {error.errors()[0]['msg']}, got {value!r}.") from None

@@ -1,0 +1,252 @@
+"""Patches: one edit of one base model as a value and as a small file, applied and reverted at will."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from vitedit.errors import ArtifactError
+from vitedit.model.about import About
+from vitedit.model.change import Change
+from vitedit.model.edits import Edits
+from vitedit.model.sites import backbone_size, check_names
+from vitedit.tensors import load_tensors, save_tensors
+
+FORMAT = 1
+"""Of the files. A patch of another format is refused."""
+PARTS = ("index", "old", "new")
+SHORT = 12
+"""Letters of a checksum that tell models apart in a message."""
+
+
+def checksum(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a model's state dict: over sorted names, types, shapes and bytes, wherever the tensors lie."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """One edit of one base model: old and new values of what it changed, and where it comes from.
+
+    Both models are known by checksum: a patch is applied to no other model than its base model, and reverted from no other
+    than the edited one.
+
+    Example:
+        >>> patch.save(folder / "fix.safetensors")
+        >>> same = vitedit.Patch.load(folder / "fix.safetensors")
+        >>> with same.applied(model):
+        ...     after = int(model(pixels).argmax())
+        >>> before = int(model(pixels).argmax())
+        >>> (before == label, after == label)
+        (False, True)
+    """
+
+    changes: Mapping[str, Change]
+    """Parameter name -> what changed of it; parameters that stayed as they were are absent."""
+    base: str
+    """Checksum of the base model (`checksum` of its state dict)."""
+    edited: str
+    """Checksum of the edited model."""
+    about: About
+    """Method, samples, measurements, versions."""
+
+    @classmethod
+    def of(cls, edits: Edits, at: int, model: nn.Module, about: About) -> "Patch":
+        """Edit number `at` of a batch of E as a patch.
+
+        Raises:
+            ArtifactError: The edit changes nothing.
+        """
+        base, edited, changes = model.state_dict(), dict(model.state_dict()), {}
+        for name, values in edits.changed.items():
+            edited[name] = values[at].detach()
+            if (change := Change.between(base[name], edited[name])) is not None:
+                changes[name] = change
+        if not changes:
+            raise ArtifactError("the edit changes no weight, so there is nothing to keep.")
+        return cls(changes, checksum(base), checksum(edited), about)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[nn.Module]:
+        """The model with the edit in it, for the length of a `with` block; afterwards it is bit for bit what it was.
+
+        Nothing is written to the model's tensors: edited parameters stand in their place, and parameters that were taken from
+        the model before keep the base model's values. Patches may be nested where each was made on top of the one before.
+
+        Raises:
+            ArtifactError: The model is not the patch's base model.
+        """
+        self._require(checksum(model.state_dict()), self.base, self.edited, "applied to")
+        check_names(model, self.changes)
+        base = {name: model.get_parameter(name) for name in self.changes}
+        try:
+            for name, parameter in base.items():
+                new = self.changes[name].apply(self._fitting(name, parameter.detach()))
+                _put(model, name, nn.Parameter(new, requires_grad=parameter.requires_grad))
+            self._confirm(checksum(model.state_dict()), self.edited)
+            yield model
+        finally:
+            for name, parameter in base.items():
+                _put(model, name, parameter)
+
+    def apply(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The edited model's state dict from the base model's, which stays as it is.
+
+        Raises:
+            ArtifactError: It is another model's, or the edit has added neurons, for which the architecture has no place.
+        """
+        self._require(checksum(weights), self.base, self.edited, "applied to")
+        if self.grows:
+            raise ArtifactError(
+                f"the patch adds neurons ({', '.join(name for name, one in self.changes.items() if one.grows)} grew), so timm's "
+                f"{self.about.model.name} cannot load the edited weights. Use the patch as it is "
+                "(`with vitedit.Patch.load(FILE).applied(model): ...`), or edit with a method that keeps the architecture."
+            )
+        new = {name: one.apply(self._fitting(name, weights[name])) for name, one in self.changes.items()}
+        edited = {**weights, **new}
+        self._confirm(checksum(edited), self.edited)
+        return edited
+
+    def revert(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The base model's state dict, bit for bit, from the edited model's, which stays as it is.
+
+        Raises:
+            ArtifactError: It is another model's: not edited, or edited further.
+        """
+        self._require(checksum(weights), self.edited, self.base, "reverted from")
+        old = {
+            name: one.revert(self._fitting(name, weights[name], True)) for name, one in self.changes.items()
+        }
+        base = {**weights, **old}
+        self._confirm(checksum(base), self.base)
+        return base
+
+    def replaced(self, model: nn.Module) -> dict[str, Tensor]:
+        """The changed parameters of the edited model as a batch of one edit, {name: (1, *shape)}.
+
+        Raises:
+            ArtifactError: The model is not the patch's base model.
+        """
+        self._require(checksum(model.state_dict()), self.base, self.edited, "applied to")
+        check_names(model, self.changes)
+        return {
+            name: change.apply(self._fitting(name, model.get_parameter(name).detach()))[None]
+            for name, change in self.changes.items()
+        }
+
+    @property
+    def grows(self) -> bool:
+        """Whether the edit has added neurons."""
+        return any(change.grows for change in self.changes.values())
+
+    def fraction(self, model: nn.Module) -> float:
+        """Share of the backbone's weights that differ from the base model's (head not counted)."""
+        return sum(len(change.entries()[0]) for change in self.changes.values()) / backbone_size(model)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the patch as one safetensors file, of a size that grows with what was changed.
+
+        Raises:
+            ArtifactError: The disk is full or the folder cannot be written.
+        """
+        tensors = {
+            f"{name}/{part}": getattr(change, part) for name, change in self.changes.items() for part in PARTS
+        }
+        layouts = {
+            name: {"layout": change.layout, "shape": change.shape, "grown": change.grown}
+            for name, change in self.changes.items()
+        }
+        meta = {"patch": FORMAT, "base": self.base, "edited": self.edited, "changes": layouts}
+        save_tensors(Path(path), tensors, {**meta, "about": self.about.model_dump(mode="json")})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Patch":
+        """Reads a patch; no code in the file is run, and nothing in it is taken on trust.
+
+        Raises:
+            ArtifactError: Missing, damaged, no patch, or one of another version of the format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ArtifactError(f"{path}: no such file. `vitedit edit ... -o {path}` makes a patch.")
+        try:
+            tensors, meta = load_tensors(path)
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: damaged, or no patch ({error.__cause__}).") from None
+        if meta.get("patch") != FORMAT:
+            found = f"a patch of format {meta['patch']!r}" if "patch" in meta else "no patch"
+            raise ArtifactError(f"{path}: {found}; this version reads patches of format {FORMAT}.")
+        try:
+            return cls._read(tensors, meta)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ArtifactError(f"{path}: damaged, or no patch (about.{where}: {first['msg']}).") from None
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+            raise ArtifactError(f"{path}: damaged, or no patch ({error}).") from None
+
+    @classmethod
+    def _read(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> "Patch":
+        changes = {}
+        for name, known in meta["changes"].items():
+            shape, grown = (tuple(int(size) for size in known[key]) for key in ("shape", "grown"))
+            parts = [tensors[f"{name}/{part}"] for part in PARTS]
+            if known["layout"] not in ("rows", "columns", "entries") or parts[0].dtype != torch.int32:
+                raise ValueError(f"{name}: no layout that this version knows")
+            changes[name] = Change(known["layout"], shape, grown, *parts)
+            changes[name].check()
+        if not changes or len(tensors) != len(PARTS) * len(changes):
+            raise ValueError("tensors that belong to no change")
+        if not all(isinstance(meta[key], str) for key in ("base", "edited")):
+            raise ValueError("no checksums of the models")
+        about = About.model_validate_json(json.dumps(meta["about"]))  # only in JSON are lists good for tuples
+        return cls(changes, meta["base"], meta["edited"], about)
+
+    def _fitting(self, name: str, tensor: Tensor, edited: bool = False) -> Tensor:
+        """A parameter that the change was made for; refuses one of another shape or type."""
+        change = self.changes[name]
+        if (
+            tuple(tensor.shape) != (change.grown if edited else change.shape)
+            or tensor.dtype != change.new.dtype
+        ):
+            raise ArtifactError(
+                f"the patch's {name} is of another shape or type than the model's: it is damaged."
+            )
+        return tensor
+
+    def _require(self, found: str, asked: str, other: str, what: str) -> None:
+        """Refuses a model of another checksum.
+
+        Raises:
+            ArtifactError: With what the model is instead, if it is known.
+        """
+        if found == asked:
+            return
+        if found == other:
+            state = "already applied" if asked == self.base else "not applied, so there is nothing to revert"
+            raise ArtifactError(f"the patch is {state}: the model's checksum is {other[:SHORT]}.")
+        raise ArtifactError(
+            f"the patch can be {what} the model with checksum {asked[:SHORT]} only ({self.about.model.name}, edited on "
+            f"{self.about.date}), but this model's is {found[:SHORT]}. Give the very weights that it was made for."
+        )
+
+    def _confirm(self, found: str, asked: str) -> None:
+        if found != asked:
+            raise ArtifactError("the patch does not lead to the model that it names: it is damaged.")
+
+
+def _put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, parameter)

@@ -1,0 +1,85 @@
+"""What a model takes images for, before and after edits: one pass over the images for all edits together."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vitedit.config import TransformConfig
+from vitedit.data.images import ImageSet
+from vitedit.model.vit import Split
+from vitedit.progress import track
+from vitedit.tool.pictures import BATCH
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Classes that images were taken for, with their probabilities, by the base model and by E edited ones."""
+
+    before: Int[np.ndarray, "images"]
+    sure_before: Float[np.ndarray, "images"]
+    after: Int[np.ndarray, "edits images"]
+    sure_after: Float[np.ndarray, "edits images"]
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    def right_before(self, label: int) -> float:
+        """Share of the images that the base model takes for a class."""
+        return float((self.before == label).mean())
+
+    def right(self, label: int) -> Float[np.ndarray, "edits"]:
+        """Share of the images that each edited model takes for a class."""
+        return (self.after == label).mean(1)
+
+    def kept(self) -> Float[np.ndarray, "edits"]:
+        """Share of the images that each edited model takes for what the base model does."""
+        return (self.after == self.before).mean(1)
+
+    def flipped(self, at: int = 0) -> Bool[np.ndarray, "images"]:
+        """Whether an edited model takes an image for something else."""
+        return self.after[at] != self.before
+
+
+@torch.no_grad()
+def look(
+    split: Split,
+    changed: Sequence[Mapping[str, Tensor]],
+    batches: Iterable[Float[Tensor, "images 3 side side"]],
+) -> Seen:
+    """Runs the base model and the edited ones on images; the blocks below the first change run once.
+
+    Args:
+        split: The base model, cut at or before all changes.
+        changed: New parameters of each edited model, {name: (*shape)}.
+        batches: Images, some at a time.
+    """
+    parts = [
+        [_top(split.suffix(tokens, one)) for one in ({}, *changed)] for tokens in map(split.prefix, batches)
+    ]
+    found = [torch.cat(model, dim=1).cpu().numpy() for model in zip(*parts, strict=True)]
+    classes = np.stack([one[1] for one in found]).astype(np.int64)
+    sure = np.stack([one[0] for one in found])
+    return Seen(classes[0], sure[0], classes[1:], sure[1:])
+
+
+def look_at(
+    split: Split, changed: Sequence[Mapping[str, Tensor]], images: ImageSet, transform: TransformConfig
+) -> Seen:
+    """`look` at a set of images, with progress."""
+    return look(split, changed, _batches(images, transform))
+
+
+def _batches(images: ImageSet, transform: TransformConfig) -> Iterator[Tensor]:
+    starts = range(0, len(images), BATCH)
+    for start in track(starts, f"batches of {images.name} measured", total=len(starts)):
+        yield images.read(range(start, min(start + BATCH, len(images))), transform)
+
+
+def _top(logits: Float[Tensor, "images classes"]) -> Float[Tensor, "2 images"]:
+    """Probability and number of the most probable class."""
+    probability, index = logits.double().softmax(-1).max(-1)
+    return torch.stack([probability, index.to(probability.dtype)])

@@ -1,0 +1,169 @@
+"""Images that an edit is made from and measured on: given ones, folders, and rendered ones where no photographs are given."""
+
+import hashlib
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from vitedit.config import ImagesConfig, TransformConfig
+from vitedit.data.images import ImageSet, fit, normalize, open_images, read_picture
+from vitedit.embedded.render import BALANCED, sample
+from vitedit.errors import ImageError
+from vitedit.model.about import ImageRecord
+
+Given = str | Path | Image.Image | Tensor
+"""A file, a Pillow image, or the model's input (3, S, S) itself."""
+
+RENDERED, NEAREST = 96, 48
+"""Rendered pictures, and how many of them, those that a model is least sure of, stand in for a locality set."""
+RENDER_SEED = 2411
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Pictures of the embedded world as files of a source, made when they are read."""
+
+    def names(self) -> list[str]:
+        """Names of all of them."""
+        return [f"rendered/{index:03}.png" for index in range(RENDERED)]
+
+    def read(self, name: str) -> bytes:
+        """Content of one, as a PNG file."""
+        pixels, _, _ = sample(RENDER_SEED, "evaluate", int(Path(name).stem), typical_share=BALANCED)
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG")
+        return content.getvalue()
+
+
+def read_samples(
+    given: Sequence[Given], transform: TransformConfig
+) -> tuple[Float[Tensor, "samples 3 side side"], tuple[ImageRecord, ...]]:
+    """The samples of an edit as the model's input, and what a patch keeps of them.
+
+    Raises:
+        ImageError: None, the same twice, an unreadable one, or a tensor of another shape.
+    """
+    if not given:
+        raise ImageError("no image to edit from; give at least one.")
+    read = [_read(one, number, transform) for number, one in enumerate(given)]
+    records = tuple(record for _, record in read)
+    if len({record.sha256 for record in records}) < len(records):
+        raise ImageError(f"the same image is given twice ({', '.join(record.name for record in records)}).")
+    return torch.stack([pixels for pixels, _ in read]), records
+
+
+def _read(given: Given, number: int, transform: TransformConfig) -> tuple[Tensor, ImageRecord]:
+    if isinstance(given, Tensor):
+        if given.shape != (3, transform.size, transform.size):
+            raise ImageError(
+                f"an image of shape {tuple(given.shape)}; the input has (3, {transform.size}, {transform.size}), normalized."
+            )
+        pixels = given.detach().cpu().float().contiguous()
+        return pixels, ImageRecord(name=f"tensor {number}", sha256=_sha256(pixels.numpy().tobytes()))
+    if isinstance(given, Image.Image):
+        picture = given.convert("RGB")
+        record = ImageRecord(name=f"picture {number}", sha256=_sha256(np.asarray(picture).tobytes()))
+    else:
+        picture, path = read_picture(Path(given)), Path(given)
+        record = ImageRecord(name=path.name, sha256=_sha256(path.read_bytes()))
+    return normalize(np.stack([fit(picture, transform)]), transform)[0], record
+
+
+@dataclass(frozen=True)
+class Files:
+    """Single files as a source."""
+
+    paths: Sequence[Path]
+
+    def names(self) -> list[str]:
+        """Their names as they were given."""
+        return [str(path) for path in self.paths]
+
+    def read(self, name: str) -> bytes:
+        """Content of one."""
+        return Path(name).read_bytes()
+
+
+def open_files(paths: Sequence[Path]) -> ImageSet:
+    """Single image files as a set."""
+    source = Files(paths)
+    return ImageSet("image", tuple(source.names()), None, source)
+
+
+def checksums(images: ImageSet) -> list[str]:
+    """SHA-256 of every file of a set.
+
+    Raises:
+        ImageError: One is missing or damaged.
+    """
+    return [_content(images, file) for file in images.files]
+
+
+def open_folder(what: str, path: Path, without: Collection[str] = ()) -> ImageSet:
+    """The images of a folder and those below it, or of a zip or tar file, less those of some checksums.
+
+    Args:
+        what: "neighbours" or "locality", for messages.
+        path: The folder or archive.
+        without: Checksums of images that do not count: the samples of the edit.
+
+    Raises:
+        ImageError: Nothing there, or no images besides those.
+    """
+    images = open_images(what, ImagesConfig(path=path, labels="none"))
+    known = zip(images.files, checksums(images), strict=True)
+    kept = tuple(file for file, checksum in known if checksum not in without)
+    if not kept:
+        raise ImageError(
+            f"--{what} {path}: no images but those that the edit is made from, or that are neighbours."
+        )
+    return ImageSet(what, kept, None, images.source)
+
+
+def open_sets(
+    neighbours: str | Path | None, locality: str | Path | None, own: Collection[str]
+) -> tuple[ImageSet | None, ImageSet | None]:
+    """Neighbours and locality set of an edit; no image counts twice: samples are in neither, neighbours not in the other.
+
+    Raises:
+        ImageError: Nothing there, or no images besides those.
+    """
+    near = open_folder("neighbours", Path(neighbours), own) if neighbours else None
+    taken = {*own, *(checksums(near) if near else ())}
+    return near, open_folder("locality", Path(locality), taken) if locality else None
+
+
+def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:
+    """Rendered pictures that a model is least sure of: a locality set where nobody has given one.
+
+    They are no photographs. What an edit does to them says little about photographs, but more than nothing.
+    """
+    everything = ImageSet("rendered", tuple(Rendered().names()), None, Rendered())
+    gaps, device = [], next(vit.parameters()).device
+    with torch.no_grad():
+        for start in range(0, RENDERED, BATCH):
+            images = everything.read(range(start, min(start + BATCH, RENDERED)), transform)
+            first, second = vit(images.to(device)).softmax(-1).topk(2).values.T
+            gaps.append((first - second).cpu())
+    nearest = torch.cat(gaps).argsort(stable=True)[:NEAREST].sort().values
+    return ImageSet("rendered", tuple(everything.files[index] for index in nearest), None, Rendered())
+
+
+def _content(images: ImageSet, file: str) -> str:
+    try:
+        return _sha256(images.source.read(file))
+    except Exception as error:  # archives raise almost anything of damaged members
+        raise ImageError(f"{images.name}: {file} is missing or damaged ({error}).") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
