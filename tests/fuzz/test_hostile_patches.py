@@ -7,6 +7,7 @@ from hypothesis import given
 from patches import ABOUT
 
 from vitedit.errors import ArtifactError
+from vitedit.model.changes import Full
 from vitedit.model.edits import Edits
 from vitedit.model.patch import Patch, checksum
 
@@ -18,12 +19,11 @@ NAME = "blocks.1.mlp.fc2.weight"
 def test_damaged(vit, tmp_path: Path, damage: Damage) -> None:
     import torch
 
-    new = vit.get_parameter(NAME).clone()
+    base = vit.get_parameter(NAME)
+    new, one = base.clone(), torch.zeros(1)
     new[:, 3] += 1
-    one = torch.zeros(1)
-    Patch.of(Edits({NAME: new[None]}, one.long(), one.long(), one, one.bool()), 0, vit, ABOUT).save(
-        tmp_path / "x.safetensors"
-    )
+    edits = Edits({NAME: Full(base, new[None])}, one.long(), one.long(), one, one.bool())
+    Patch.of(edits, 0, vit, ABOUT).save(tmp_path / "x.safetensors")
     path = tmp_path / "x.safetensors"
     path.write_bytes(damage(path.read_bytes()))
     found = outcome(lambda: Patch.load(path))

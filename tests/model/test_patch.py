@@ -12,7 +12,6 @@ from vitedit.config import DescentConfig
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
 from vitedit.errors import ArtifactError
-from vitedit.model.edits import Edits
 from vitedit.model.patch import Patch, checksum
 
 
@@ -52,10 +51,10 @@ def test_apply_then_revert_is_the_original(patch, vit):
 
 
 def test_only_what_changed_is_stored(patch, edits, vit, tmp_path):
-    assert {change.layout for change in patch.changes.values()} == {"rows", "columns"}
+    assert {change.layout for change in patch.differences.values()} == {"rows", "columns"}
     assert patch.fraction(vit) == pytest.approx(float(edits.fraction(vit)[2]))
     patch.save(tmp_path / "fix.safetensors")
-    changed = sum(change.new.numel() for change in patch.changes.values())
+    changed = sum(change.new.numel() for change in patch.differences.values())
     assert (tmp_path / "fix.safetensors").stat().st_size < 2 * 4 * changed + 5000
 
 
@@ -95,8 +94,7 @@ def test_patches_nest_where_one_was_made_on_top_of_the_other(patch, vit, split, 
 
 
 def test_an_edit_that_changes_nothing_is_no_patch(edits, vit):
-    same = {name: vit.get_parameter(name).expand_as(new) for name, new in edits.changed.items()}
-    nothing = Edits(same, edits.labels, edits.steps, edits.losses, edits.converged)
+    nothing = edits.undo(edits.losses, torch.ones_like(edits.converged))
     with pytest.raises(ArtifactError, match="changes no weight"):
         Patch.of(nothing, 0, vit, ABOUT)
 
@@ -120,15 +118,15 @@ NAME = "blocks.1.mlp.fc1.weight"
     [
         (lambda meta: meta.update(patch=99), "a patch of format 99"),
         (lambda meta: meta.pop("patch"), "no patch"),
-        (lambda meta: meta.pop("changes"), "damaged"),
-        (lambda meta: meta["changes"][NAME].update(shape=[2, 2]), "damaged"),
-        (lambda meta: meta["changes"][NAME].update(grown=[2**40, 24]), "damaged"),
-        (lambda meta: meta["changes"][NAME].update(layout="blob"), "layout"),
-        (lambda meta: meta["changes"].pop(NAME), "tensors that belong to no change"),
+        (lambda meta: meta.pop("differences"), "damaged"),
+        (lambda meta: meta["differences"][NAME].update(shape=[2, 2]), "damaged"),
+        (lambda meta: meta["differences"][NAME].update(grown=[2**40, 24]), "damaged"),
+        (lambda meta: meta["differences"][NAME].update(layout="blob"), "layout"),
+        (lambda meta: meta["differences"].pop(NAME), "tensors that belong to no difference"),
         (lambda meta: meta.update(base=3), "checksums"),
         (lambda meta: meta["about"].update(label="ring"), "about.label"),
         (lambda meta: meta["about"].update(more=1), "about.more"),
-        (lambda meta: meta.update(changes=[]), "damaged"),
+        (lambda meta: meta.update(differences=[]), "damaged"),
     ],
 )
 def test_a_hostile_header_is_refused(change, message, patch, tmp_path):

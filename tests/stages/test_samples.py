@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import CONFIG
+from tiny_run import CONFIG
 
 from vitedit.artifacts import load_table
 from vitedit.config_files import load

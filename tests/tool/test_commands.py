@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import ranked
 from patches import bits
 from safetensors.torch import load_file
 from tiny import TINY
+from tool_place import ranked
 
 from vitedit import cli
 from vitedit.model.patch import Patch
@@ -47,8 +47,6 @@ def test_timm_loads_the_edited_checkpoint_with_equal_logits(place, run, images):
     plain = timm.create_model(TINY.name, checkpoint_path=str(edited), **TINY.architecture).eval()
     vit = load_vit(TINY.name, checkpoint=place.weights, architecture=TINY.architecture)
     with Patch.load(patch).applied(vit), torch.no_grad():
-        for block in plain.blocks:
-            block.attn.fused_attn = False
         assert torch.equal(plain(images), vit(images))
 
 

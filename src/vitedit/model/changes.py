@@ -75,7 +75,8 @@ class Full(Change):
     own = ("values",)
 
     base: Float[Tensor, "*shape"]
-    values: Float[Tensor, "edits *shape"]
+    values: Float[Tensor, "edits *grown"]
+    """Of the base parameter's shape, or larger where neurons were added."""
 
     def product(self, x: Tensor, bias: Bias) -> Tensor:
         """One product an edit."""

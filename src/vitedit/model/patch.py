@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vitedit.errors import ArtifactError
 from vitedit.model.about import About
-from vitedit.model.change import Change
+from vitedit.model.difference import Difference
 from vitedit.model.edits import Edits
 from vitedit.model.sites import backbone_size, check_names
 from vitedit.tensors import load_tensors, save_tensors
@@ -53,7 +53,7 @@ class Patch:
         (False, True)
     """
 
-    changes: Mapping[str, Change]
+    differences: Mapping[str, Difference]
     """Parameter name -> what changed of it; parameters that stayed as they were are absent."""
     base: str
     """Checksum of the base model (`checksum` of its state dict)."""
@@ -69,14 +69,14 @@ class Patch:
         Raises:
             ArtifactError: The edit changes nothing.
         """
-        base, edited, changes = model.state_dict(), dict(model.state_dict()), {}
+        base, edited, differences = model.state_dict(), dict(model.state_dict()), {}
         for name, values in edits.changed.items():
             edited[name] = values[at].detach()
-            if (change := Change.between(base[name], edited[name])) is not None:
-                changes[name] = change
-        if not changes:
+            if (change := Difference.between(base[name], edited[name])) is not None:
+                differences[name] = change
+        if not differences:
             raise ArtifactError("the edit changes no weight, so there is nothing to keep.")
-        return cls(changes, checksum(base), checksum(edited), about)
+        return cls(differences, checksum(base), checksum(edited), about)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[nn.Module]:
@@ -89,11 +89,11 @@ class Patch:
             ArtifactError: The model is not the patch's base model.
         """
         self._require(checksum(model.state_dict()), self.base, self.edited, "applied to")
-        check_names(model, self.changes)
-        base = {name: model.get_parameter(name) for name in self.changes}
+        check_names(model, self.differences)
+        base = {name: model.get_parameter(name) for name in self.differences}
         try:
             for name, parameter in base.items():
-                new = self.changes[name].apply(self._fitting(name, parameter.detach()))
+                new = self.differences[name].apply(self._fitting(name, parameter.detach()))
                 _put(model, name, nn.Parameter(new, requires_grad=parameter.requires_grad))
             self._confirm(checksum(model.state_dict()), self.edited)
             yield model
@@ -110,11 +110,11 @@ class Patch:
         self._require(checksum(weights), self.base, self.edited, "applied to")
         if self.grows:
             raise ArtifactError(
-                f"the patch adds neurons ({', '.join(name for name, one in self.changes.items() if one.grows)} grew), so timm's "
+                f"the patch adds neurons ({', '.join(n for n, one in self.differences.items() if one.grows)} grew), so timm's "
                 f"{self.about.model.name} cannot load the edited weights. Use the patch as it is "
                 "(`with vitedit.Patch.load(FILE).applied(model): ...`), or edit with a method that keeps the architecture."
             )
-        new = {name: one.apply(self._fitting(name, weights[name])) for name, one in self.changes.items()}
+        new = {name: one.apply(self._fitting(name, weights[name])) for name, one in self.differences.items()}
         edited = {**weights, **new}
         self._confirm(checksum(edited), self.edited)
         return edited
@@ -127,7 +127,8 @@ class Patch:
         """
         self._require(checksum(weights), self.edited, self.base, "reverted from")
         old = {
-            name: one.revert(self._fitting(name, weights[name], True)) for name, one in self.changes.items()
+            name: one.revert(self._fitting(name, weights[name], True))
+            for name, one in self.differences.items()
         }
         base = {**weights, **old}
         self._confirm(checksum(base), self.base)
@@ -140,20 +141,20 @@ class Patch:
             ArtifactError: The model is not the patch's base model.
         """
         self._require(checksum(model.state_dict()), self.base, self.edited, "applied to")
-        check_names(model, self.changes)
+        check_names(model, self.differences)
         return {
             name: change.apply(self._fitting(name, model.get_parameter(name).detach()))[None]
-            for name, change in self.changes.items()
+            for name, change in self.differences.items()
         }
 
     @property
     def grows(self) -> bool:
         """Whether the edit has added neurons."""
-        return any(change.grows for change in self.changes.values())
+        return any(change.grows for change in self.differences.values())
 
     def fraction(self, model: nn.Module) -> float:
         """Share of the backbone's weights that differ from the base model's (head not counted)."""
-        return sum(len(change.entries()[0]) for change in self.changes.values()) / backbone_size(model)
+        return sum(len(change.entries()[0]) for change in self.differences.values()) / backbone_size(model)
 
     def save(self, path: str | Path) -> None:
         """Writes the patch as one safetensors file, of a size that grows with what was changed.
@@ -162,13 +163,15 @@ class Patch:
             ArtifactError: The disk is full or the folder cannot be written.
         """
         tensors = {
-            f"{name}/{part}": getattr(change, part) for name, change in self.changes.items() for part in PARTS
+            f"{name}/{part}": getattr(change, part)
+            for name, change in self.differences.items()
+            for part in PARTS
         }
         layouts = {
             name: {"layout": change.layout, "shape": change.shape, "grown": change.grown}
-            for name, change in self.changes.items()
+            for name, change in self.differences.items()
         }
-        meta = {"patch": FORMAT, "base": self.base, "edited": self.edited, "changes": layouts}
+        meta = {"patch": FORMAT, "base": self.base, "edited": self.edited, "differences": layouts}
         save_tensors(Path(path), tensors, {**meta, "about": self.about.model_dump(mode="json")})
 
     @classmethod
@@ -199,24 +202,24 @@ class Patch:
 
     @classmethod
     def _read(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> "Patch":
-        changes = {}
-        for name, known in meta["changes"].items():
+        differences = {}
+        for name, known in meta["differences"].items():
             shape, grown = (tuple(int(size) for size in known[key]) for key in ("shape", "grown"))
             parts = [tensors[f"{name}/{part}"] for part in PARTS]
             if known["layout"] not in ("rows", "columns", "entries") or parts[0].dtype != torch.int32:
                 raise ValueError(f"{name}: no layout that this version knows")
-            changes[name] = Change(known["layout"], shape, grown, *parts)
-            changes[name].check()
-        if not changes or len(tensors) != len(PARTS) * len(changes):
-            raise ValueError("tensors that belong to no change")
+            differences[name] = Difference(known["layout"], shape, grown, *parts)
+            differences[name].check()
+        if not differences or len(tensors) != len(PARTS) * len(differences):
+            raise ValueError("tensors that belong to no difference")
         if not all(isinstance(meta[key], str) for key in ("base", "edited")):
             raise ValueError("no checksums of the models")
         about = About.model_validate_json(json.dumps(meta["about"]))  # only in JSON are lists good for tuples
-        return cls(changes, meta["base"], meta["edited"], about)
+        return cls(differences, meta["base"], meta["edited"], about)
 
     def _fitting(self, name: str, tensor: Tensor, edited: bool = False) -> Tensor:
         """A parameter that the change was made for; refuses one of another shape or type."""
-        change = self.changes[name]
+        change = self.differences[name]
         if (
             tuple(tensor.shape) != (change.grown if edited else change.shape)
             or tensor.dtype != change.new.dtype

@@ -14,7 +14,7 @@ from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.choosing import MIN_LOCALITY, check_bound, choose, keeps, make_several
 from vitedit.tool.comparing import overlap
-from vitedit.tool.editing import Failure, Outcome, failed, make, measure, ready, refuse_right
+from vitedit.tool.editing import Failure, Outcome, failed, make, measure, refuse_right
 from vitedit.tool.labels import class_list
 from vitedit.tool.methods import Method, cut_model
 from vitedit.tool.models import arguments, open_model, save_model
@@ -64,14 +64,13 @@ def edit(
     vit = open_model(model, architecture, device)
     failure = Failure.of(vit, image, label, class_list(classes, vit.num_classes))
     near, far = open_sets(neighbours, locality, failure.checksums)
-    with ready(vit):
-        refuse_right(failure)
-        far = far or stand_in(vit, failure.transform)
-        base = cut_model(vit, asked, part, blocks)
-        if sparsity == AUTO:
-            said, outcome = _best(failure, asked, base, near, far, min_locality, anyway)
-        else:
-            said, outcome = _only(failure, asked, base, near, far, min_locality, anyway)
+    refuse_right(failure)
+    far = far or stand_in(vit, failure.transform)
+    base = cut_model(vit, asked, part, blocks)
+    if sparsity == AUTO:
+        said, outcome = _best(failure, asked, base, near, far, min_locality, anyway)
+    else:
+        said, outcome = _only(failure, asked, base, near, far, min_locality, anyway)
     return "\n\n".join(
         [*said, text.of_edit(outcome, failure.classes), *_written(vit, outcome, output, edited)]
     )

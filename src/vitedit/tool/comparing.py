@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from vitedit.errors import ArtifactError
-from vitedit.model.change import Change
+from vitedit.model.difference import Difference
 from vitedit.model.patch import Patch
 
 
@@ -28,11 +28,11 @@ def overlap(first: Patch, second: Patch) -> list[Overlap]:
     Raises:
         ArtifactError: The same parameter has other shapes in them, so they are of different architectures.
     """
-    names = dict.fromkeys([*first.changes, *second.changes])
-    return [_of_parameter(name, first.changes.get(name), second.changes.get(name)) for name in names]
+    names = dict.fromkeys([*first.differences, *second.differences])
+    return [_of_parameter(name, first.differences.get(name), second.differences.get(name)) for name in names]
 
 
-def _of_parameter(name: str, first: Change | None, second: Change | None) -> Overlap:
+def _of_parameter(name: str, first: Difference | None, second: Difference | None) -> Overlap:
     one, other = (0 if change is None else len(change.entries()[0]) for change in (first, second))
     if first is None or second is None:
         return Overlap(name, one, other, 0, 0)

@@ -2,10 +2,8 @@
 
 import datetime
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -95,23 +93,14 @@ class Outcome:
     locality: Seen | None
 
 
-@contextmanager
-def ready(vit: VisionTransformer) -> Iterator[None]:
-    """A model in evaluation mode, its attention in plain matrix products (fused kernels have no batched form), for a while.
+def refuse_training(vit: VisionTransformer) -> None:
+    """Refuses a model whose answers are random.
 
     Raises:
-        ConfigError: The model is in training mode, where its answers are random.
+        ConfigError: It is in training mode.
     """
     if vit.training:
         raise ConfigError("the model is in training mode; call `model.eval()` before an edit.")
-    fused: list[Any] = [module for module in vit.modules() if getattr(module, "fused_attn", False)]
-    try:
-        for module in fused:
-            module.fused_attn = False
-        yield
-    finally:
-        for module in fused:
-            module.fused_attn = True
 
 
 def refuse_right(failure: Failure) -> None:
@@ -181,7 +170,7 @@ def _outcome(
         locality_images=0 if far is None else len(far),
         stand_in=stand_in,
         fraction=float(attempt.edits.fraction(vit)[0]),
-        norm=float(attempt.edits.norm(vit)[0]),
+        norm=float(attempt.edits.norm()[0]),
         steps=int(attempt.edits.steps[0]),
         seconds=attempt.seconds,
     )

@@ -10,7 +10,7 @@ from vitedit.config import Scalar, TransformConfig
 from vitedit.errors import ConfigError
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
-from vitedit.tool.editing import Failure, failed, make, measure, ready, refuse_right
+from vitedit.tool.editing import Failure, failed, make, measure, refuse_right, refuse_training
 from vitedit.tool.methods import Method, cut_model
 from vitedit.tool.pictures import Given, open_sets
 
@@ -67,11 +67,10 @@ def edit(
     failure = Failure.of(model, given, _one_label(labels, len(given)), classes, transform)
     chosen = Method.of(method, setting, {name: Path(path) for name, path in (artifacts or {}).items()})
     near, far = open_sets(neighbours, locality, failure.checksums)
-    with ready(model):
-        refuse_right(failure)
-        outcome = measure(
-            failure, [make(failure, chosen, cut_model(model, chosen, part, blocks))], near, far
-        )[0]
+    refuse_training(model)
+    refuse_right(failure)
+    made = make(failure, chosen, cut_model(model, chosen, part, blocks))
+    (outcome,) = measure(failure, [made], near, far)
     if outcome.patch.about.measured.success < 1 and not keep_failed:
         raise failed(outcome)
     return outcome.patch

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from vitedit.model.about import About, Measured
-from vitedit.model.change import Change
+from vitedit.model.difference import Difference
 from vitedit.model.patch import SHORT, Patch
 from vitedit.tool.comparing import Overlap
 from vitedit.tool.editing import Outcome
@@ -97,7 +97,7 @@ def percent(share: float) -> str:
 def where(patch: Patch) -> list[tuple[str, str, str]]:
     """What changed of every parameter."""
     rows = []
-    for name, change in patch.changes.items():
+    for name, change in patch.differences.items():
         count, size = len(change.entries()[0]), prod(change.grown)
         grown = f", grown from {'x'.join(map(str, change.shape))}" if change.grows else ""
         share = f"{count} of {size} ({count / size:.1%})"
@@ -105,7 +105,7 @@ def where(patch: Patch) -> list[tuple[str, str, str]]:
     return [("where", "weights changed", "as"), *rows]
 
 
-def _places(change: Change) -> str:
+def _places(change: Difference) -> str:
     """Rows, columns or single weights, as they are kept."""
     sides = {"rows": change.grown[0], "columns": prod(change.grown[1:])}
     if change.layout == "entries":

@@ -18,7 +18,7 @@ BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True)
-class Change:
+class Difference:
     """Old and new values of whole rows, whole columns or single entries of one parameter.
 
     A parameter of more than two axes counts as a matrix of its first axis and the others; a vector as one column. One that
@@ -38,7 +38,7 @@ class Change:
     """Of the same shape."""
 
     @classmethod
-    def between(cls, base: Tensor, edited: Tensor) -> "Change | None":
+    def between(cls, base: Tensor, edited: Tensor) -> "Difference | None":
         """The smallest of the three layouts; None if no bit differs.
 
         Args:

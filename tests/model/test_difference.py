@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitedit.model.change import Change
+from vitedit.model.difference import Difference
 
 BASE = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
 
@@ -25,7 +25,7 @@ def edited(where):
 )
 def test_the_smallest_layout_is_kept(where, layout, index):
     new = edited(where)
-    change = Change.between(BASE, new)
+    change = Difference.between(BASE, new)
     assert (change.layout, change.index.tolist()) == (layout, index)
     assert torch.equal(change.apply(BASE), new) and torch.equal(change.revert(new), BASE)
     places, values = change.entries()
@@ -38,21 +38,21 @@ def test_the_smallest_layout_is_kept(where, layout, index):
 def test_a_changed_sign_of_zero_is_a_change():
     base, new = torch.zeros(3, 2), torch.zeros(3, 2)
     new[1, 0] = -0.0
-    change = Change.between(base, new)
+    change = Difference.between(base, new)
     assert change.index.tolist() == [2]
     assert torch.signbit(change.apply(base)).tolist() == torch.signbit(new).tolist()
     assert not torch.signbit(change.revert(new)).any()
 
 
 def test_no_change_is_none():
-    assert Change.between(BASE, BASE.clone()) is None
+    assert Difference.between(BASE, BASE.clone()) is None
 
 
 @pytest.mark.parametrize("grown", [(7, 8), (6, 9), (7, 9)])
 def test_what_was_added_is_taken_away_again(grown):
     new = torch.zeros(grown)
     new[:6, :8] = BASE
-    change = Change.between(BASE, new)
+    change = Difference.between(BASE, new)
     assert change.grows and len(change.entries()[0]) == new.numel() - BASE.numel(), "also where it is zero"
     assert torch.equal(change.apply(BASE), new) and torch.equal(change.revert(new), BASE)
     change.check()
@@ -64,14 +64,14 @@ def test_vectors_and_kernels_of_every_type(shape, dtype):
     base = torch.randn(shape).to(dtype)
     new = base.clone()
     new.view(-1)[3] = 2.5
-    change = Change.between(base, new)
+    change = Difference.between(base, new)
     assert change.new.dtype == dtype
     assert torch.equal(change.apply(base), new) and torch.equal(change.revert(new), base)
 
 
 def test_a_change_of_a_few_entries_takes_little_memory_whatever_size_it_claims():
     one = torch.ones(1)
-    change = Change(
+    change = Difference(
         "entries", (46000, 46000), (46000, 46000), torch.tensor([2**30], dtype=torch.int32), one, 2 * one
     )
     change.check()
@@ -86,7 +86,7 @@ def damaged(**parts):
         "index": torch.tensor([1, 2], dtype=torch.int32),
     }
     values = {"old": torch.zeros(2, 8), "new": torch.ones(2, 8)}
-    return Change(**{**fine, **values, **parts})
+    return Difference(**{**fine, **values, **parts})
 
 
 @pytest.mark.parametrize(
