@@ -22,7 +22,7 @@ from vitedit.artifacts import (
     seed_of,
 )
 from vitedit.errors import ArtifactError
-from vitedit.tensors import load_state, load_tensors, save_state, save_tensors
+from vitedit.tensors import load_state, load_tensors, save_state, save_tensors, state_differences
 
 TABLE = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
 TENSORS = {"w": torch.arange(6.0).reshape(2, 3)}
@@ -180,6 +180,8 @@ def test_state_of_an_interrupted_stage(tmp_path, caplog):
         f"{path}: belongs to another configuration, code or input (a: made with 1, configuration says 2)"
         in caplog.text
     )
+    assert state_differences(path, {"a": 2}) == ["a: made with 1, configuration says 2"]
+    assert state_differences(path, {"a": 1}) == state_differences(tmp_path / "none", {"a": 2}) == []
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])

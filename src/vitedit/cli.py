@@ -212,7 +212,8 @@ def _run_command(name: str, arguments: dict[str, Any]) -> None:
     with ExitStack() as held:
         if "device" in arguments:
             arguments["device"] = _settle_device(arguments["device"], arguments.pop("threads"), held)
-        print(getattr(importlib.import_module("vitedit.tool.commands"), name)(**arguments))
+        command = name.replace("-", "_")
+        print(getattr(importlib.import_module("vitedit.tool.commands"), command)(**arguments))
 
 
 def _check(config: Config) -> None:

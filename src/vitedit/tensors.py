@@ -3,7 +3,7 @@
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -73,21 +73,38 @@ def load_state(path: Path, depends: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if not Path(path).exists():
         return None
+    depends_on, state = _read_state(path)
+    if depends_on != json.dumps(depends):
+        log.warning(
+            "%s: belongs to another configuration, code or input (%s); starting anew.",
+            path,
+            "; ".join(islice(_differences(depends_on, depends), 4)),
+        )
+        return None
+    return state
+
+
+def state_differences(path: Path, depends: Mapping[str, Any]) -> list[str]:
+    """What the work of a state was made with and what is asked, in words; nothing if they agree or there is no state.
+
+    Raises:
+        ArtifactError: Damaged.
+    """
+    return list(_differences(_read_state(path)[0], depends)) if Path(path).exists() else []
+
+
+def _differences(depends_on: str, depends: Mapping[str, Any]) -> Iterator[str]:
+    return differences(json.loads(depends_on), json.loads(json.dumps(depends)))
+
+
+def _read_state(path: Path) -> tuple[str, dict[str, Any]]:
+    """What a state depends on, as JSON, and the state."""
     with readable(path):
         with ZipFile(path) as archive:  # torch itself does not look at its checksums
             if (part := archive.testzip()) is not None:
                 raise OSError(f"the content of {part} is not what was written")
         kept = torch.load(path, weights_only=True, map_location="cpu")
-        depends_on, state = kept["depends"], kept["state"]
-    if depends_on != json.dumps(depends):
-        differing = differences(json.loads(depends_on), json.loads(json.dumps(depends)))
-        log.warning(
-            "%s: belongs to another configuration, code or input (%s); starting anew.",
-            path,
-            "; ".join(islice(differing, 4)),
-        )
-        return None
-    return state
+        return kept["depends"], kept["state"]
 
 
 def torch_rng(*parts: object) -> torch.Generator:

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from vitedit.artifacts import load_table
 from vitedit.config import ImagesConfig
 from vitedit.data.images import open_images
+from vitedit.model.patch import checksum
 from vitedit.stages.backbone import BATCH_BYTES
 from vitedit.stages.edit_groups import COLUMNS
 from vitedit.stages.unused import unused
@@ -92,6 +94,7 @@ def test_meta_training_uses_no_image_of_the_benchmark_or_the_locality_set(chain)
     assert len(log) == 34
     _, made = load_tensors(chain.results / "hypernet.safetensors")
     assert made["stage"] == "meta_train" and made["depends"]["meta_train"]["iterations"] == 4
+    assert made["base_model"] == checksum(load_file(chain.folder / "tiny.safetensors"))
     assert not (chain.folder / "state.pt").exists(), "the state is of no use once the training is complete"
 
 

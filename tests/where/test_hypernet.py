@@ -3,6 +3,7 @@ import torch
 
 from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.edits import Samples
+from vitedit.model.patch import checksum
 from vitedit.model.vit import Split
 from vitedit.where.hypernet import CLAMP, Hypernet, score_units, soften
 from vitedit.where.masks import join
@@ -58,6 +59,17 @@ def test_one_for_other_sites_is_refused(tmp_path, network, split):
     network.save(tmp_path / "h.safetensors", {})
     with pytest.raises(ArtifactError, match="are to be edited"):
         Hypernet.load(tmp_path / "h.safetensors", Split(split.vit, split.sites[:2]))
+
+
+def test_one_for_another_base_model_is_refused(tmp_path, network, split):
+    own = checksum(split.vit.state_dict())
+    network.save(tmp_path / "own.safetensors", {"base_model": own})
+    assert Hypernet.load(tmp_path / "own.safetensors", split)
+    network.save(tmp_path / "other.safetensors", {"base_model": "0" * 64})
+    with pytest.raises(
+        ArtifactError, match=f"checksum {'0' * 12}, but this model's is {own[:12]}. Train one"
+    ):
+        Hypernet.load(tmp_path / "other.safetensors", split)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

@@ -10,7 +10,7 @@ from vitedit.tensors import save_state
 from vitedit.where.hypernet import Hypernet
 from vitedit.where.mask_search import random_logits, search_masks
 from vitedit.where.masks import join, units
-from vitedit.where.metatrain import MetaTraining, Seen, meta_train
+from vitedit.where.metatrain import MetaTraining, Seen, meta_train, new_hypernet
 
 SETTINGS = MetaTrainConfig(
     pseudo=PseudoConfig(images="train"), iterations=4, batch_size=3, inner_learning_rate=0.3, inner_steps=2,
@@ -171,3 +171,18 @@ def test_a_search_that_diverges_is_an_error(split):
             random_logits(split, [torch.Generator()], 2, tied=False),
             wild,
         )
+
+
+def test_masks_that_became_nan_are_an_error_in_words(split):
+    trained = training(split)
+    torch.nn.init.constant_(trained.network.tokens, torch.nan)
+    with pytest.raises(
+        NumericalError, match="masks became NaN after 0 iterations; lower meta_train.learning"
+    ):
+        trained.search_iteration(0, *batches(0, 3))
+
+
+def test_a_seed_gives_the_same_network_whatever_was_drawn_before(split):
+    first, second, other = (new_hypernet(split, SETTINGS, seed) for seed in (3, 3, 4))
+    assert torch.equal(first.heads[0].weight, second.heads[0].weight)
+    assert not torch.equal(first.heads[0].weight, other.heads[0].weight)

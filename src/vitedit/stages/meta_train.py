@@ -5,14 +5,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vitedit.artifacts import drop_state, provenance, save_table, seed_of
+from vitedit.artifacts import drop_state, provenance, save_table
 from vitedit.config import Config
 from vitedit.lineage import code, depends
+from vitedit.model.patch import checksum
 from vitedit.stages.backbone import Backbone
 from vitedit.stages.resume import same_work
 from vitedit.stages.unused import open_pseudo
 from vitedit.where import metatrain
-from vitedit.where.hypernet import Hypernet
 from vitedit.where.published import read_hypernet
 
 NUMBERS = ("kl", "sparsity_searched", "sparsity_predicted", "regression_loss", "seconds")
@@ -44,29 +44,13 @@ def meta_train(
         table = pd.DataFrame(columns=list(LOG)).astype(LOG)
     else:
         pseudo = open_pseudo(base, benchmark=benchmark, locality=locality)
-        training = metatrain.MetaTraining(base.split, _network(config, base), config.meta_train, config.seed)
+        start = metatrain.new_hypernet(base.split, config.meta_train, config.seed)
+        training = metatrain.MetaTraining(base.split, start, config.meta_train, config.seed)
         inputs = [benchmark, locality, choice, config.checkpoint(backbone)]
         table = metatrain.meta_train(
             training, pseudo.batch, state, same_work(needs, code("meta_train"), inputs)
         )
         network = training.network
-    network.save(output, made)
+    network.save(output, {**made, "base_model": checksum(base.split.vit.state_dict())})
     save_table(log_table, table, made)
     drop_state(state)
-
-
-def _network(config: Config, base: Backbone) -> Hypernet:
-    """A hypernetwork with seeded random weights."""
-    settings, split = config.meta_train, base.split
-    classes = split.vit.num_classes if settings.condition_on_label else 0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(config.seed, "hypernet"))
-        return Hypernet.for_sites(
-            split.vit,
-            split.sites,
-            split.vit.embed_dim,
-            settings.blocks,
-            settings.heads,
-            settings.tied,
-            classes,
-        )

@@ -1,4 +1,4 @@
-"""The commands behind `vitedit edit`, `apply`, `revert`, `inspect`, `compare` and `report`: each returns what is to be said."""
+"""The commands behind `vitedit edit`, `apply`, `train-hypernet` and the others: each returns what is to be said."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +15,9 @@ from vitedit.tool import text
 from vitedit.tool.choosing import MIN_LOCALITY, check_bound, choose, keeps, make_several
 from vitedit.tool.comparing import overlap
 from vitedit.tool.editing import Failure, Outcome, failed, make, measure, refuse_right
+from vitedit.tool.hypernets import open_photographs, settings_of, train
 from vitedit.tool.labels import class_list
-from vitedit.tool.methods import Method, cut_model
+from vitedit.tool.methods import Method, cut_at, cut_model
 from vitedit.tool.models import arguments, open_model, save_model
 from vitedit.tool.pictures import open_sets, stand_in
 from vitedit.tool.reporting import write_report
@@ -222,6 +223,42 @@ def report(
     vit = open_model(model, architecture, device, read.about.model)
     write_report(output, read, vit, class_list(classes, vit.num_classes), image, neighbours, locality)
     return f"{output}: open it in a browser."
+
+
+def train_hypernet(
+    *,
+    model: str,
+    architecture: list[str] | None,
+    images: Path,
+    blocks: list[int] | None,
+    part: Part | None,
+    iterations: int | None,
+    batch_size: int | None,
+    seed: int,
+    setting: list[str],
+    output: Path,
+    force: bool,
+    device: torch.device,
+) -> str:
+    """Meta-trains a hypernetwork for a model and writes it, going on from the state beside the output if there is one.
+
+    Raises:
+        ViteditError: A mistake in what is asked, too few images, an unreadable one, or a state of another training.
+    """
+    check_output(output, force)
+    if Path(model).resolve() == output.resolve():
+        raise ConfigError("--model and --output must be different files.")
+    numbers = {"iterations": iterations, "batch_size": batch_size}
+    given = [f"{name}={value}" for name, value in numbers.items() if value is not None]
+    settings = settings_of([*given, *setting])
+    photographs = open_photographs(images, settings.batch_size)
+    base = cut_at(open_model(model, architecture, device), part, blocks)
+    log = train(base, photographs, images, settings, seed, output, force)
+    place = f"{part or 'mlp'} of the blocks {' '.join(map(str, base.blocks))}"
+    return (
+        f"{text.of_training(log)}\n\n{output}: a hypernetwork for {place}, from {len(photographs)} images. "
+        f"`vitedit edit --hypernet {output}` edits this model by it."
+    )
 
 
 def check_output(output: Path, force: bool) -> None:

@@ -145,16 +145,26 @@ def cut_model(
         UnknownNameError: The model has no such block, or its blocks have no such matrices.
         ArtifactError: The hypernetwork's file is missing or damaged.
     """
-    depth = len(vit.blocks)
     own_part, own_blocks = (
         _of_hypernet(method.artifacts["hypernet"]) if "hypernet" in method.artifacts else (None, None)
     )
-    chosen = blocks if blocks is not None else own_blocks or default_blocks(depth)
+    return cut_at(vit, part or own_part, blocks if blocks is not None else own_blocks)
+
+
+def cut_at(vit: VisionTransformer, part: Part | None, blocks: Sequence[int] | None) -> Split:
+    """The model cut before the matrices of a part of some blocks, by default the paper's.
+
+    Raises:
+        UnknownNameError: The blocks have no such matrices.
+        ConfigError: The model has no such block.
+    """
+    depth = len(vit.blocks)
+    chosen = default_blocks(depth) if blocks is None else blocks
     if not chosen or not all(0 <= block < depth for block in chosen):
         raise ConfigError(
             f"--blocks {' '.join(map(str, chosen))}: the model has the blocks 0 to {depth - 1}."
         )
-    return Split(vit, find_sites(vit, part or own_part or "mlp", sorted(set(chosen))))
+    return Split(vit, find_sites(vit, part or "mlp", sorted(set(chosen))))
 
 
 def default_blocks(depth: int) -> list[int]:

@@ -143,11 +143,12 @@ def arguments(words: list[str], flag: str) -> dict[str, Scalar]:
         key, equals, value = word.partition("=")
         if not (key and equals and value) or key in found:
             raise ConfigError(f"{flag} takes NAME=VALUE, each name once; got '{word}'.")
-        found[key] = _scalar(value)
+        found[key] = scalar(value)
     return found
 
 
-def _scalar(text: str) -> Scalar:
+def scalar(text: str) -> Scalar:
+    """A word as a number or true/false where it can be one."""
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from math import prod
 
+import pandas as pd
+
 from vitedit.model.about import About, Measured
 from vitedit.model.difference import Difference
 from vitedit.model.patch import SHORT, Patch
@@ -13,6 +15,14 @@ from vitedit.tool.measuring import Seen
 
 STAND_IN = "a stand-in: rendered pictures that the model is least sure of; give photographs of your own with --locality DIR"
 GAP = "  "
+LOGGED = {
+    "regression_loss": "loss of the hypernetwork",
+    "kl": "divergence under the searched masks",
+    "sparsity_searched": "sparsity of the searched masks",
+    "sparsity_predicted": "sparsity of its masks",
+    "seconds": "seconds an iteration",
+}
+"""Columns of a meta-training's log, in words."""
 OVERLAPS = ("first", "second", "both", "conflicts")
 
 
@@ -187,6 +197,16 @@ def known(patch: Patch) -> list[tuple[str, str]]:
         *rates(about),
         ("date", about.date),
     ]
+
+
+def of_training(log: pd.DataFrame) -> str:
+    """What a meta-training measured in its first and in its last iterations, as means over a tenth of them."""
+    tenth = -(-len(log) // 10)
+    rows = [
+        (words, *(f"{part[column].mean():.4g}" for part in (log.head(tenth), log.tail(tenth))))
+        for column, words in LOGGED.items()
+    ]
+    return table([(f"{len(log)} iterations", f"first {tenth}", f"last {tenth}"), *rows])
 
 
 def short(checksum: str) -> str:

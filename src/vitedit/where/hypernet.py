@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitedit.errors import ArtifactError, ConfigError
+from vitedit.model.patch import SHORT, checksum
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
 from vitedit.tensors import load_tensors, save_tensors
@@ -18,6 +19,8 @@ SHARPNESS = 3.0
 """c of the gradient-friendly binarisation m = sigmoid(c h) (paper eq. 4); 3 in the published network."""
 CLAMP = 1e-5
 """Soft masks stay inside [CLAMP, 1 - CLAMP]; one value for training and editing (deviation D12)."""
+REMEDY = "Train one for this model and these sites: rule meta_train of a run, or `vitedit train-hypernet`."
+"""What to do about a network that was trained for something else."""
 
 
 class HyperBlock(nn.Module):
@@ -103,7 +106,7 @@ class Hypernet(nn.Module):
         return {site: logits[mask] for site, mask in self.mask_of.items()}
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
-        """Writes weights, shape and provenance."""
+        """Writes weights, shape and provenance; under `base_model` that may have the checksum of the model it was trained for."""
         save_tensors(path, self.state_dict(), {**meta, "shape": self.shape, "sizes": self.sizes})
 
     @classmethod
@@ -111,7 +114,7 @@ class Hypernet(nn.Module):
         """Reads a network that was trained for exactly the sites of a backbone.
 
         Raises:
-            ArtifactError: Missing, damaged, of another configuration, or for other sites.
+            ArtifactError: Missing, damaged, of another configuration, for other sites, or for another model.
         """
         tensors, meta = load_tensors(path, depends)
         names = [site.name for site in base.sites]
@@ -119,8 +122,8 @@ class Hypernet(nn.Module):
         trained = list(sizes) if isinstance(sizes, dict) else []
         if trained != names:
             raise ArtifactError(
-                f"{path}: a hypernetwork for the sites {trained}, but {names} are to be edited. "
-                "Run rule meta_train again."
+                f"{path}: a hypernetwork for the sites {', '.join(trained) or 'of no model'}, but {', '.join(names)} are to be "
+                f"edited. {REMEDY}"
             )
         try:
             _check_shapes(cls, meta, tensors)
@@ -128,7 +131,23 @@ class Hypernet(nn.Module):
             network.load_state_dict(tensors)
         except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise ArtifactError(f"{path}: its weights are not of the shape that it says ({error}).") from None
+        _check_model(path, network, base, meta.get("base_model"))
         return network.eval().requires_grad_(False)
+
+
+def _check_model(path: Path, network: Hypernet, base: Split, trained_for: object) -> None:
+    """Refuses a network for another model: by its shape, and by checksum where the file has one."""
+    width, sizes = base.vit.embed_dim, {site.name: site.size(base.vit) for site in base.sites}
+    if (network.shape["width"], network.sizes) != (width, sizes):
+        raise ArtifactError(
+            f"{path}: a hypernetwork of width {network.shape['width']} for {network.sizes}; the backbone has width "
+            f"{width} and {sizes}. It was trained for another backbone. {REMEDY}"
+        )
+    if trained_for is not None and trained_for != (own := checksum(base.vit.state_dict())):
+        raise ArtifactError(
+            f"{path}: a hypernetwork for the base model with checksum {str(trained_for)[:SHORT]}, but this model's is "
+            f"{own[:SHORT]}. {REMEDY}"
+        )
 
 
 def _check_shapes(cls: type[Hypernet], meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitedit.artifacts import seed_of
 from vitedit.config import MetaTrainConfig
 from vitedit.errors import NumericalError
 from vitedit.model.vit import Split
@@ -45,6 +46,20 @@ class Seen(NamedTuple):
     def to(self, device: torch.device | str) -> "Seen":
         """The same on another device."""
         return Seen(*(tensor.to(device) for tensor in self))
+
+
+def new_hypernet(base: Split, settings: MetaTrainConfig, seed: int) -> Hypernet:
+    """A hypernetwork for the sites with seeded random weights, as a meta-training begins with.
+
+    Raises:
+        ConfigError: The heads do not divide the width.
+    """
+    classes = base.vit.num_classes if settings.condition_on_label else 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, "hypernet"))
+        return Hypernet.for_sites(
+            base.vit, base.sites, base.vit.embed_dim, settings.blocks, settings.heads, settings.tied, classes
+        )
 
 
 class MetaTraining:
@@ -87,13 +102,12 @@ class MetaTraining:
 
     def _regress(self, seen: Seen, rate: float) -> float:
         """One RMSprop step of the binary cross-entropy between predicted and searched soft masks."""
-        target = (SHARPNESS * seen.logits).sigmoid()
-        loss = F.binary_cross_entropy(self._predict(seen), target)
-        if not loss.isfinite():
+        target, predicted = (SHARPNESS * seen.logits).sigmoid(), self._predict(seen)
+        if not predicted.isfinite().all():  # the loss itself does not take such masks
             raise NumericalError(
-                f"regression loss of the hypernetwork became {loss.item()} after {len(self.rows)} iterations; "
-                "lower meta_train.learning_rate."
+                f"the hypernetwork's masks became NaN after {len(self.rows)} iterations; lower meta_train.learning_rate."
             )
+        loss = F.binary_cross_entropy(predicted, target)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()

@@ -51,21 +51,10 @@ def read_hypernet(path: Path, base: Split, heads: int) -> tuple[Hypernet, dict[s
         )
     kept = load_tensors(path)[1] if Path(path).suffix == ".safetensors" else {}
     ours = "sizes" in kept
-    network = _read_ours(path, base) if ours else convert(read_weights(path), base, heads, str(path))
+    network = Hypernet.load(path, base) if ours else convert(read_weights(path), base, heads, str(path))
     with Path(path).open("rb") as file:
         origin = {"file": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     return network, origin | {key: kept[key] for key in ("imported",) if key in kept}
-
-
-def _read_ours(path: Path, base: Split) -> Hypernet:
-    network = Hypernet.load(path, base)
-    asked = (base.vit.embed_dim, _sizes(base))
-    if (network.shape["width"], network.sizes) != asked:
-        raise ArtifactError(
-            f"{path}: a hypernetwork of width {network.shape['width']} for {network.sizes}; the backbone has width "
-            f"{asked[0]} and {asked[1]}. It was trained for another backbone."
-        )
-    return network
 
 
 def _sizes(base: Split) -> dict[str, int]:
