@@ -1,5 +1,6 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
 # make appendix   the ablations that need trainings of their own (about twenty minutes), then the page with them
+# make tutorial   executes docs/tutorial.ipynb, a ViT of this project edited step by step, and makes results/tutorial/tutorial.html (seconds)
 # make test    the tests            make check   formatting, lint, types
 # make test-faults   kills, full disks and the like at random points of a small chain: 50 seeds, about half an hour; SEEDS="3 7-9" for some
 # make test-slurm   the workflow on a SLURM that it starts itself, with killed jobs and a dead node (minutes)
@@ -12,7 +13,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo appendix test test-faults test-slurm check bench lock graph rendered release-data release-results
+.PHONY: help env data demo appendix tutorial test test-faults test-slurm check bench lock graph rendered release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -56,6 +57,12 @@ appendix: data
 	@snakemake --cores $(CORES) --quiet host reason
 	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
 
+NOTEBOOK := jupyter nbconvert --log-level ERROR
+tutorial: data
+	@$(NOTEBOOK) --to notebook --execute --ExecutePreprocessor.record_timing=False --output-dir results/tutorial docs/tutorial.ipynb
+	@$(NOTEBOOK) --to html results/tutorial/tutorial.ipynb
+	@echo; echo "Done. Open $(CURDIR)/results/tutorial/tutorial.html"
+
 test: data
 	@python -m pytest $(ARGS)
 
@@ -85,10 +92,10 @@ graph: env
 
 # Outputs included, so each has to stay small enough to open on the web
 RENDERED_RUN ?= results/embedded
-rendered: data
+rendered: data tutorial
 	@[ "$(RENDERED_RUN)" != results/embedded ] || snakemake --cores $(CORES) --quiet host reason -- notebooks
 	@mkdir -p notebooks/rendered
-	cp $(RENDERED_RUN)/notebooks/*.ipynb notebooks/rendered/
+	cp $(RENDERED_RUN)/notebooks/*.ipynb results/tutorial/tutorial.ipynb notebooks/rendered/
 	@large=$$(find notebooks/rendered -name '*.ipynb' -size +4M); [ -z "$$large" ] || { echo "Larger than 4 MB: $$large" >&2; exit 1; }
 
 # What `snakemake images models` made becomes the released data: docs/dvc.md
