@@ -54,7 +54,7 @@ class PseudoSamples:
         if config.patches[1] > grid or config.patches[0] > config.patches[1]:
             raise ConfigError(
                 f"meta_train.pseudo.patches: {list(config.patches)} does not fit "
-                f"the model's {grid} x {grid} patches."
+                f"the model's {grid} x {grid} patches; give a least and a greatest side of at most {grid}."
             )
         self.images, self.indices, self.transform = images, np.asarray(indices, np.int64), transform
         self.patch_size, self.grid, self.config, self.seed = patch_size, grid, config, seed

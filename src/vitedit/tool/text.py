@@ -200,13 +200,15 @@ def known(patch: Patch) -> list[tuple[str, str]]:
 
 
 def of_training(log: pd.DataFrame) -> str:
-    """What a meta-training measured in its first and in its last iterations, as means over a tenth of them."""
-    tenth = -(-len(log) // 10)
-    rows = [
-        (words, *(f"{part[column].mean():.4g}" for part in (log.head(tenth), log.tail(tenth))))
-        for column, words in LOGGED.items()
-    ]
-    return table([(f"{len(log)} iterations", f"first {tenth}", f"last {tenth}"), *rows])
+    """What a meta-training measured at first and at last; of masks that are searched, without the iterations of the replay."""
+    rows = [(words, *_ends(log[column].dropna())) for column, words in LOGGED.items()]
+    return table([(f"{len(log)} iterations", "first tenth", "last tenth"), *rows])
+
+
+def _ends(values: pd.Series) -> tuple[str, str]:
+    """Means of the first and of the last tenth of some values, at least one."""
+    tenth = -(-len(values) // 10)
+    return f"{values.head(tenth).mean():.4g}", f"{values.tail(tenth).mean():.4g}"
 
 
 def short(checksum: str) -> str:
