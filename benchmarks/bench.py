@@ -24,6 +24,7 @@ from vitedit.config import DescentConfig, MaskSearchConfig
 from vitedit.editors.rome import Rome
 from vitedit.editors.t_patcher import TPatcher
 from vitedit.learned.statistics import Covariance, Memory
+from vitedit.memory import keep_freed_memory
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.last_block import LastBlock
 from vitedit.where.mask_search import random_logits, search_masks
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--point", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     if options.point:
         model, edits, images = options.point
         print(pd.Series(scale(model, int(edits), int(images), options)).to_json())
