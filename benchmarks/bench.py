@@ -49,7 +49,7 @@ def peak(device: torch.device) -> float:
     """Operations a second of a large product of matrices in single precision."""
     size = 2048 if device.type == "cpu" else 8192
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(8))
+    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(20))
 
 
 def operations(work: Work) -> int:
