@@ -24,6 +24,7 @@ from vitedit.config import DescentConfig, MaskSearchConfig
 from vitedit.editors.rome import Rome
 from vitedit.editors.t_patcher import TPatcher
 from vitedit.learned.statistics import Covariance, Memory
+from vitedit.memory import keep_freed_memory
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.last_block import LastBlock
 from vitedit.where.mask_search import random_logits, search_masks
@@ -48,7 +49,7 @@ def peak(device: torch.device) -> float:
     """Operations a second of a large product of matrices in single precision."""
     size = 2048 if device.type == "cpu" else 8192
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(8))
+    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(20))
 
 
 def operations(work: Work) -> int:
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--point", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     if options.point:
         model, edits, images = options.point
         print(pd.Series(scale(model, int(edits), int(images), options)).to_json())

@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = {
     "errors": 0, "npy_files": 0, "pickles": 0, "yaml_files": 0, "zips": 0,
-    "config": 1, "config_files": 3, "artifacts": 2, "gpu": 2, "lineage": 2, "progress": 2, "timings": 2,
+    "config": 1, "config_files": 3, "artifacts": 2, "gpu": 2, "memory": 2, "lineage": 2, "progress": 2, "timings": 2,
     "tensors": 3, "training": 4, "model": 4, "data": 5, "where": 6, "learned": 6,
     "editors": 7, "measure": 7, "embedded": 7, "figures": 7, "stages": 8, "tool": 8, "cli": 9,
 }  # fmt: skip

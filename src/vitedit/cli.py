@@ -23,6 +23,7 @@ from vitedit.config import Config
 from vitedit.config_files import load
 from vitedit.errors import UnknownNameError, ViteditError
 from vitedit.gpu import VISIBLE, claim_gpu
+from vitedit.memory import keep_freed_memory
 from vitedit.timings import as_text, read_timings
 from vitedit.tool.arguments import Named, add_commands
 
@@ -263,6 +264,7 @@ def _settle_device(asked: str, threads: int, held: ExitStack) -> Any:
     import torch
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     if asked == "cpu":
         os.environ[VISIBLE] = ""
     elif (lock := claim_gpu()) is not None:
