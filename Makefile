@@ -108,9 +108,11 @@ release-data: env
 	dvc push
 	@echo "Now commit data.dvc and dvc-store/."
 
-# The embedded run's page, figures, tables and rendered notebooks become the released results: docs/dvc.md
+# The embedded run's page, figures, tables and rendered notebooks become the released results: docs/dvc.md. Ablations that were not
+# run again stay as they were released.
 release-results: env
-	rm -rf released/embedded
+	mkdir -p released/embedded
+	find released/embedded -mindepth 1 -maxdepth 1 ! -name ablations.parquet -exec rm -rf {} +
 	mkdir -p released/embedded/notebooks
 	cp -r results/embedded/index.html results/embedded/figures results/embedded/tables results/embedded/config.yaml released/embedded/
 	cp results/embedded/notebooks/*.html results/embedded/notebooks/*.ipynb released/embedded/notebooks/
