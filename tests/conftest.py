@@ -1,9 +1,12 @@
 """Shared fixtures: a tiny ViT with random weights, its sites and samples."""
 
+import logging
+
 import pytest
 import torch
 from tiny import TINY
 
+from vitedit import gpu
 from vitedit.config import DescentConfig
 from vitedit.model.edits import Samples
 from vitedit.model.sites import find_sites
@@ -46,3 +49,14 @@ def samples(vit, images):
 def descent():
     """Steps that fit a tiny model."""
     return DescentConfig(max_steps=25, stop_loss=0.05)
+
+
+@pytest.fixture
+def process_as_before(monkeypatch):
+    """Undoes what a command sets for its whole process."""
+    monkeypatch.setenv(gpu.VISIBLE, "")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:], root.level = handlers, level

@@ -1,7 +1,6 @@
 """The command line: flags from signatures, messages instead of tracebacks, device and threads settled once."""
 
 import ast
-import logging
 import math
 import subprocess
 import sys
@@ -21,14 +20,8 @@ CONFIG = str(ROOT / "config/config.yaml")
 
 
 @pytest.fixture(autouse=True)
-def _process_as_before(monkeypatch):
-    """Undoes what a command sets for its whole process."""
-    monkeypatch.setenv(gpu.VISIBLE, "")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:], root.level = handlers, level
+def _commands(process_as_before):
+    """Every test here runs commands in this process."""
 
 
 @pytest.fixture

@@ -1,24 +1,16 @@
 """A tiny ViT as a file of weights, images that it is wrong about, and the command line in this process."""
 
-import logging
-
 import pytest
 from tiny import TINY, write_images_and_weights
 from tool_place import Place, ranked
 
-from vitedit import cli, gpu
+from vitedit import cli
 from vitedit.tool.models import load_vit
 
 
 @pytest.fixture(autouse=True)
-def _process_as_before(monkeypatch):
-    """Undoes what a command sets for its whole process."""
-    monkeypatch.setenv(gpu.VISIBLE, "")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:], root.level = handlers, level
+def _commands(process_as_before):
+    """Every test here runs commands in this process."""
 
 
 @pytest.fixture

@@ -155,9 +155,8 @@ def apply(
         ArtifactError: The patch or the weights cannot be read, or do not belong together.
     """
     check_output(output, force)
-    read = Patch.load(patch)
-    vit = open_model(model, architecture, device, read.about.model)
-    save_model(output, read.apply(vit.state_dict()), read.about.model, read.edited)
+    read, weights = _opened(patch, model, architecture, device)
+    save_model(output, read.apply(weights), read.about.model, read.edited)
     return f"{output}: the edited model, sha256 {text.short(read.edited)}. `vitedit revert` takes the edit out again."
 
 
@@ -176,10 +175,17 @@ def revert(
         ArtifactError: The patch or the weights cannot be read, or do not belong together.
     """
     check_output(output, force)
-    read = Patch.load(patch)
-    vit = open_model(model, architecture, device, read.about.model)
-    save_model(output, read.revert(vit.state_dict()), read.about.model, None)
+    read, weights = _opened(patch, model, architecture, device)
+    save_model(output, read.revert(weights), read.about.model, None)
     return f"{output}: the base model again, sha256 {text.short(read.base)}, bit for bit."
+
+
+def _opened(
+    patch: Path, model: str, architecture: list[str] | None, device: torch.device
+) -> tuple[Patch, dict[str, torch.Tensor]]:
+    """A patch, and the weights of a model that it may say the architecture of."""
+    read = Patch.load(patch)
+    return read, open_model(model, architecture, device, read.about.model).state_dict()
 
 
 def inspect(*, patch: Path) -> str:
