@@ -11,12 +11,14 @@ from vitedit.config import DescentConfig, KeTrainConfig, MendTrainConfig
 from vitedit.editors import EDITORS, editor_class
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
+from vitedit.errors import ConfigError
 from vitedit.learned.conditioner import KeNetwork
 from vitedit.learned.mend import MendNetwork
 from vitedit.learned.network import last_ffns
 from vitedit.learned.statistics import collect
 from vitedit.model.edits import Samples
 from vitedit.model.last_block import LastBlock
+from vitedit.model.objectives import cross_entropy
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
 from vitedit.where.hypernet import Hypernet, score_units
@@ -214,3 +216,49 @@ def test_random_masks_differ_between_samples_and_nest_over_sparsities(split, sam
             edits.changed["blocks.1.mlp.fc1.weight"] != split.vit.get_parameter("blocks.1.mlp.fc1.weight")
         ).any(-1)
     assert (moved[0.5] >= moved[0.9]).all() and not torch.equal(moved[0.9][0], moved[0.9][1])
+
+
+JOINT = [method for method in EDITORS if editor_class(method).joint]
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_a_label_for_each_sample_is_the_same_as_one_for_all(method, split, images, trained):
+    editor, labels = make(method, trained), torch.tensor([1, 4])
+    pairs = images[:4].unflatten(0, (2, 2))
+    shared = editor.edit(split, Samples(pairs, labels, ("a", "b")))
+    each = editor.edit(split, Samples(pairs, labels[:, None].expand(2, 2), ("a", "b")))
+    assert all(torch.equal(shared.changed[name], each.changed[name]) for name in shared.changed)
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_one_edit_from_several_failures_follows_each_of_their_labels(
+    method, lively_split, images, lively_trained
+):
+    editor = replace(make(method, lively_trained), descent=DescentConfig(max_steps=40, stop_loss=0.05))
+    own = editor.cut(lively_split)
+    labels = lively_split.vit(images[:3]).topk(2).indices[:, 1][None]
+    assert len(set(labels[0].tolist())) > 1
+    made = Samples(images[None, :3], labels, ("a",))
+    edits = editor.edit(lively_split, made)
+    before = cross_entropy(lively_split.vit(images[:3])[None], labels)
+    assert bool((edits.losses < before).all())
+    after = own.predict_many(own.prefix_samples(made.images), edits.changes)
+    assert bool((after == labels).all()) or not bool(edits.converged)
+
+
+@pytest.mark.parametrize("method", [method for method in EDITORS if method not in JOINT])
+def test_other_methods_refuse_several_classes(method, split, images, trained):
+    with pytest.raises(ConfigError, match="one class"):
+        make(method, trained).edit(split, Samples(images[None, :2], torch.tensor([[1, 4]]), ("a",)))
+
+
+def test_united_masks_are_those_of_any_sample(lively_split, images, lively_trained):
+    labels = torch.tensor([[1, 4, 2]])
+    editor = replace(make("hypernet", lively_trained), sparsity=0.9, union=True)
+    edits = editor.edit(lively_split, Samples(images[None, :3], labels, ("a",)))
+    singles = score_units(lively_trained["hypernet"], lively_split, images[:3, None], labels[0])
+    union = expand(binarise(singles, 0.9).amax(0)[None], lively_split.sites, lively_split.vit)
+    assert 0.1 < torch.cat([mask.flatten() for mask in union.values()]).mean() <= 0.3
+    for site in lively_split.sites:
+        differs = (edits.changed[site.name][0] != lively_split.weights[site.name]).any(1 - site.axis)
+        assert not bool((differs & (union[site.name].flatten() == 0)).any()) and bool(differs.any())

@@ -180,3 +180,32 @@ def test_an_ffn_with_a_norm_inside_takes_the_general_form(images):
     assert "hidden" not in split.share(tokens, changes)
     dense = {name: Full(change.base, change.dense()) for name, change in changes.items()}
     torch.testing.assert_close(split.run(tokens, changes), split.run(tokens, dense), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_merged_changes_are_the_sum_of_all(vit, images, form):
+    changes = changes_of(form, vit, 3)
+    merged = {name: change.merge() for name, change in changes.items()}
+    assert all(len(change) == 1 for change in merged.values())
+    if form != "grown":
+        for name, change in changes.items():
+            summed = vit.get_parameter(name) + (change.dense() - vit.get_parameter(name)).sum(0)
+            torch.testing.assert_close(merged[name].dense()[0], summed, rtol=1e-4, atol=1e-5)
+    split = Split(vit, find_sites(vit, "mlp", [3]))
+    whole = functional_call(vit, {name: change.dense()[0] for name, change in merged.items()}, (images[:4],))
+    torch.testing.assert_close(
+        split.run(split.prefix(images[:4])[None], merged)[0], whole, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_merged_neurons_write_what_each_of_them_writes(vit, images):
+    changes = changes_of("grown", vit, 3)
+    mlp, x = vit.blocks[3].mlp, torch.randn(5, 24, generator=torch.Generator().manual_seed(0))
+
+    def written(values, at):
+        with changing(vit, {name: change.take(torch.tensor([at])) for name, change in values.items()}):
+            return mlp(x[None])[0]
+
+    each = sum(written(changes, at) - mlp(x) for at in range(EDITS))
+    merged = {name: change.merge() for name, change in changes.items()}
+    torch.testing.assert_close(written(merged, 0) - mlp(x), each, rtol=1e-4, atol=1e-5)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
 from vitedit.config import DescentConfig
+from vitedit.errors import ConfigError
 from vitedit.model.descent import judge
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
@@ -22,6 +23,9 @@ class Editor(ABC):
     """What a hyper-parameter `sparsity` is a share of: hidden `units` of the chosen matrices, their `weights`, or the
     `neurons` of the chosen blocks' FFNs."""
 
+    joint: ClassVar[bool] = False
+    """Whether one edit may be made from images of several classes."""
+
     def cut(self, base: Split) -> Split:
         """The model cut before the matrices that this method edits: by default those that the run chose.
 
@@ -38,7 +42,13 @@ class Editor(ABC):
         Raises:
             UnknownNameError: An edited name is no parameter of the model.
             NumericalError: A loss or a weight became NaN or infinite.
+            ConfigError: An edit is to be made from images of several classes, which the method cannot do.
         """
+        if samples.labels.dim() == 2 and not self.joint:
+            raise ConfigError(
+                f"{type(self).__name__} makes an edit from images of one class. Edit once for each image and add up the edits "
+                "(`merge`), or take another method."
+            )
         classes = split.vit.num_classes
         if not 0 <= int(samples.labels.min()) <= int(samples.labels.max()) < classes:
             raise ValueError(

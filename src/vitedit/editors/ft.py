@@ -1,7 +1,7 @@
 """FT: fine-tuning of all weights of the sites."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from vitedit.config import DescentConfig, Rate
 from vitedit.editors.base import Editor
@@ -14,6 +14,8 @@ from vitedit.where.masks import fine_tune
 @dataclass(frozen=True)
 class FineTune(Editor):
     """The shared descent with nothing frozen: density 1 of the masked methods (one optimiser start for all, deviation D17)."""
+
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

@@ -1,7 +1,7 @@
 """FT-l1: fine-tuning with an absolute penalty on the change of the edited weights."""
 
 from dataclasses import dataclass
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 from pydantic import Field
 from torch import Tensor
@@ -23,6 +23,8 @@ class FineTuneL1(Editor):
     The subgradient leaves unneeded weights oscillating around W0, so that nearly every weight changes. The proximal step
     shrinks the change instead after each update, with every weight's own step size, and gives true zeros.
     """
+
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

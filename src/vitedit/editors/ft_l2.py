@@ -1,7 +1,7 @@
 """FT-l2: fine-tuning with a quadratic penalty on the change of the edited weights."""
 
 from dataclasses import dataclass
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ from vitedit.where.masks import fine_tune
 @dataclass(frozen=True)
 class FineTuneL2(Editor):
     """Adds penalty_weight / 2 * ||W - W0||^2 over the sites' weights (published code)."""
+
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

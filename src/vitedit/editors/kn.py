@@ -16,6 +16,8 @@ from vitedit.where.masks import binarise, edit_under
 class KnowledgeNeurons(Editor):
     """Integrated gradients towards the right label say which neurons of the FFNs are fine-tuned."""
 
+    joint: ClassVar[bool] = True
+
     descent: DescentConfig
     learning_rate: Rate
     """Step size of RMSprop."""

@@ -1,7 +1,7 @@
 """LoRA: a low-rank change of the queries' and values' projections (Hu et al., ICLR 2022; on ViTs as in LoRA-ViT)."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ class LoRA(Editor):
 
     The published class divides alpha by the rank as integers, which switches LoRA off where rank > alpha (deviation D26).
     """
+
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

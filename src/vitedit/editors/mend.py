@@ -20,6 +20,7 @@ class Mend(Editor):
     """One gradient, one pass of the network, one update; the stop rule only says whether it was enough."""
 
     artifacts: ClassVar[tuple[str, ...]] = ("mend",)
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     scale: Rate
@@ -38,4 +39,6 @@ class Mend(Editor):
         tokens = split.prefix_samples(samples.images)
         updates = self.mend.to(split.device).update(split, tokens, labels)
         changed = {name: split.weights[name] - self.scale * update for name, update in updates.items()}
-        return closed_form(split, split.full(changed), tokens, labels, self.descent, torch.ones_like(labels))
+        return closed_form(
+            split, split.full(changed), tokens, labels, self.descent, labels.new_ones(len(labels))
+        )

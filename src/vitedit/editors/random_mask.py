@@ -1,7 +1,7 @@
 """Random masks: the descent of the proposed method on hidden units drawn at random (paper Fig. 5a)."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 
@@ -17,6 +17,8 @@ from vitedit.where.masks import binarise, edit_under, units
 @dataclass(frozen=True)
 class RandomMask(Editor):
     """A random mask for every edit sample; masks of one sample are nested over sparsities."""
+
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

@@ -1,13 +1,14 @@
 """Masks searched on the edit sample itself, which is what the hypernetwork learns to predict; no upper bound."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch.nn.functional as F
 
 from vitedit.config import DescentConfig, MaskSearchConfig, Positive, Rate, Sparsity
 from vitedit.editors.base import Editor
 from vitedit.model.edits import Edits, Samples
+from vitedit.model.objectives import per_sample
 from vitedit.model.vit import Split
 from vitedit.tensors import torch_rng
 from vitedit.where.hypernet import combine
@@ -22,6 +23,8 @@ CERTAIN = 1e4
 @dataclass(frozen=True)
 class SearchedMask(Editor):
     """The mask search of meta-training with the right label as its target, then the descent of the proposed method."""
+
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate
@@ -43,7 +46,7 @@ class SearchedMask(Editor):
         """Searches masks, then descends under them."""
         count = samples.images.shape[1]
         rngs = [torch_rng(self.seed, "searched_mask", key) for key in samples.keys]
-        labels = samples.labels.to(split.device).repeat_interleave(count)
+        labels = per_sample(samples.labels, count).flatten().to(split.device)
         target = CERTAIN * F.one_hot(labels, split.vit.num_classes).float()
         tokens = split.prefix_samples(samples.images).flatten(0, 1)
         start = random_logits(split, rngs, 1, tied=False).repeat_interleave(count, dim=0)

@@ -16,6 +16,8 @@ from vitedit.where.sensitivity import mask_highest, measure_sensitivity
 class SensitiveWeights(Editor):
     """The unstructured part of SPT: one global ranking of all weights of the sites."""
 
+    joint: ClassVar[bool] = True
+
     descent: DescentConfig
     learning_rate: Rate
     """Step size of RMSprop."""

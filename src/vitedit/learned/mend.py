@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vitedit.config import MendTrainConfig
 from vitedit.learned.network import EditNetwork, shapes
 from vitedit.model.factors import Factors, token_factors
+from vitedit.model.objectives import Labels
 from vitedit.model.vit import Split, Weights
 
 STD_FLOOR = 1e-7
@@ -121,7 +122,7 @@ class MendNetwork(EditNetwork):
         return cls(shapes(split), settings.rank or 0, settings.alpha)
 
     def update(
-        self, split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Int[Tensor, "edits"]
+        self, split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Labels
     ) -> Weights:
         """alpha_l times the pseudo-gradient, mean over samples. In training mode the statistics see these samples."""
         pseudo = self.pseudo_gradients(token_factors(split, tokens, labels), tokens.shape[1])

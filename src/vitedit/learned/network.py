@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitedit.errors import ArtifactError
+from vitedit.model.objectives import Labels
 from vitedit.model.vit import Split, Weights
 from vitedit.tensors import load_tensors, save_tensors
 
@@ -32,7 +33,7 @@ class EditNetwork(nn.Module, ABC):
 
     @abstractmethod
     def update(
-        self, split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Int[Tensor, "edits"]
+        self, split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Labels
     ) -> Weights:
         """What is to be SUBTRACTED from each matrix, {name: (E, rows, columns)}, differentiable in the network's parameters."""
 

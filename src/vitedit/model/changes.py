@@ -48,6 +48,10 @@ class Change(ABC):
     def undo(self: C, done: Bool[Tensor, "edits"]) -> C:
         """The same, but some of the edits change nothing."""
 
+    @abstractmethod
+    def merge(self) -> "Change":
+        """One edit that makes the changes of all at once."""
+
     def __len__(self) -> int:
         return len(getattr(self, self.own[0]))
 
@@ -91,6 +95,10 @@ class Full(Change):
         """Everywhere."""
         return self.values - self.base
 
+    def merge(self) -> "Full":
+        """Base values plus all differences."""
+        return Full(self.base, (self.base + (self.values - self.base).sum(0))[None])
+
     def undo(self, done: Tensor) -> "Full":
         """Base values for some."""
         return Full(self.base, torch.where(done.view(-1, *[1] * self.base.dim()), self.base, self.values))
@@ -132,6 +140,10 @@ class Thin(Change):
         before = (self.base if self.axis == 0 else self.base.T)[self.index]
         return before + self.added - before
 
+    def merge(self) -> Full:
+        """In full: several edits may have added to one row or column."""
+        return Full(self.base, self.dense()).merge()
+
     def undo(self, done: Tensor) -> "Thin":
         """Adds nothing for some."""
         return replace(self, added=self.added.masked_fill(done[:, None, None], 0))
@@ -159,6 +171,10 @@ class LowRank(Change):
     def difference(self) -> Tensor:
         """Everywhere, as far as it outlives rounding."""
         return self.dense() - self.base
+
+    def merge(self) -> "LowRank":
+        """The factors of all edits side by side."""
+        return LowRank(self.base, self.up.movedim(0, 1).flatten(1)[None], self.down.flatten(0, 1)[None])
 
     def undo(self, done: Tensor) -> "LowRank":
         """Adds nothing for some."""
@@ -193,6 +209,10 @@ class Grown(Change):
     def difference(self) -> Tensor:
         """What is new."""
         return self.new
+
+    def merge(self) -> "Grown":
+        """The neurons of all edits."""
+        return Grown(self.base, self.axis, self.new.flatten(0, 1)[None])
 
     def undo(self, done: Tensor) -> "Grown":
         """Zeros for some: neurons that say nothing."""

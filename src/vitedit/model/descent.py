@@ -12,7 +12,7 @@ from vitedit.config import DescentConfig
 from vitedit.errors import NumericalError
 from vitedit.model.changes import Changes
 from vitedit.model.edits import Edits
-from vitedit.model.objectives import cross_entropy
+from vitedit.model.objectives import Labels, cross_entropy, per_sample
 from vitedit.model.optimisers import OPTIMISERS, State, start_state
 from vitedit.model.vit import Split, Weights
 
@@ -50,7 +50,7 @@ class Descent:
     converged: Bool[Tensor, "edits"]
     """Whether the stop rule was met."""
 
-    def edits(self, labels: Int[Tensor, "edits"], changes: Changes) -> Edits:
+    def edits(self, labels: Labels, changes: Changes) -> Edits:
         """As edits of a model that the values change so."""
         return Edits(changes, labels, self.steps, self.losses, self.converged)
 
@@ -64,7 +64,7 @@ class Live:
     state: dict[str, State]
     allowed: Weights
     inputs: Inputs
-    labels: Int[Tensor, "live"]
+    labels: Labels
 
     def keep(self, rows: Bool[Tensor, "live"]) -> "Live":
         """Only the edits of the given rows."""
@@ -84,7 +84,7 @@ def descend(
     objective: Objective,
     start: Mapping[str, Tensor],
     inputs: Inputs,
-    labels: Int[Tensor, "edits"],
+    labels: Labels,
     settings: DescentConfig,
     learning_rate: float,
     *,
@@ -116,7 +116,7 @@ def descend(
     live = Live(everything, values, start_state(optimiser, values), dict(allowed or {}), inputs, labels)
     ends = Descent(
         {name: torch.empty_like(value) for name, value in values.items()},
-        torch.zeros_like(labels),
+        labels.new_zeros(count),
         torch.zeros(count, dtype=next(iter(values.values())).dtype, device=device),
         torch.zeros(count, dtype=torch.bool, device=device),
     )
@@ -138,7 +138,7 @@ def closed_form(
     split: Split,
     changes: Changes,
     tokens: Float[Tensor, "edits samples tokens width"],
-    labels: Int[Tensor, "edits"],
+    labels: Labels,
     settings: DescentConfig,
     steps: Int[Tensor, "edits"] | None = None,
 ) -> Edits:
@@ -152,7 +152,7 @@ def closed_form(
         settings: Stop rule.
         steps: Updates that it took to compute the weights; 0 without.
     """
-    made = torch.zeros_like(labels) if steps is None else steps
+    made = labels.new_zeros(len(labels)) if steps is None else steps
     return Edits(changes, labels, made, *judge(split, changes, tokens, labels, settings))
 
 
@@ -161,7 +161,7 @@ def judge(
     split: Split,
     changes: Changes,
     tokens: Float[Tensor, "edits samples tokens width"],
-    labels: Int[Tensor, "edits"],
+    labels: Labels,
     settings: DescentConfig,
 ) -> tuple[Float[Tensor, "edits"], Bool[Tensor, "edits"]]:
     """Cross-entropy of each edit's samples, and whether the stop rule is met; without changes, of the base model."""
@@ -170,8 +170,8 @@ def judge(
     return losses, _right(logits, labels) & (losses <= settings.stop_loss)
 
 
-def _right(logits: Tensor, labels: Tensor) -> Bool[Tensor, "edits"]:
-    return (logits.argmax(-1) == labels[:, None]).all(1)
+def _right(logits: Tensor, labels: Labels) -> Bool[Tensor, "edits"]:
+    return (logits.argmax(-1) == per_sample(labels, logits.shape[1])).all(1)
 
 
 def _gradients(

@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from vitedit.errors import NumericalError
 from vitedit.model.changes import Changes
+from vitedit.model.objectives import Labels
 from vitedit.model.sites import backbone_size, check_names
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What E edits are made from: n images of the same failure each, and the right label."""
+    """What E edits are made from: n images each, of the same failure with its right label, or of n failures with theirs."""
 
     images: Float[Tensor, "edits samples 3 side side"]
-    labels: Int[Tensor, "labels"]
+    labels: Int[Tensor, "labels"] | Int[Tensor, "labels samples"]
+    """One for all images of an edit, or one for each image."""
     keys: tuple[str, ...]
     """A name of each sample; what is random in an edit depends on it, not on the edit's place in the batch."""
 
@@ -39,8 +41,8 @@ class Edits:
 
     changes: Changes
     """What is edited. A parameter may have grown at the end of an axis (neurons added to an FFN)."""
-    labels: Int[Tensor, "edits"]
-    """Target classes."""
+    labels: Labels
+    """Target classes, as in the samples."""
     steps: Int[Tensor, "edits"]
     """Updates made."""
     losses: Float[Tensor, "edits"]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitedit.model.objectives import Labels, per_sample
 from vitedit.model.vit import Split, Weights
 
 
@@ -39,7 +40,7 @@ def recorded(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, tuple
 
 
 def token_factors(
-    split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Int[Tensor, "edits"]
+    split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Labels
 ) -> dict[str, Factors]:
     """Factors of every site's gradient at the base weights, from one pass over the samples of all edits.
 
@@ -51,7 +52,7 @@ def token_factors(
     with torch.enable_grad(), recorded(split.vit, list(modules.values())) as seen:
         # nothing in the base model asks for gradients: the graph hangs on its input
         logits = split.suffix(tokens.detach().flatten(0, 1).requires_grad_())
-        loss = F.cross_entropy(logits, labels.repeat_interleave(samples), reduction="sum")
+        loss = F.cross_entropy(logits, per_sample(labels, samples).flatten(), reduction="sum")
     deltas = torch.autograd.grad(loss, [seen[module][1] for module in modules.values()])
     return {
         name: Factors(
@@ -62,9 +63,7 @@ def token_factors(
     }
 
 
-def gradients(
-    split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Int[Tensor, "edits"]
-) -> Weights:
+def gradients(split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Labels) -> Weights:
     """Gradient of each edit's mean cross-entropy at the base weights, {site name: (E, *shape)}; the base products are shared."""
     factors = token_factors(split, tokens, labels)
     return {name: factor.deltas.mT @ factor.inputs / tokens.shape[1] for name, factor in factors.items()}

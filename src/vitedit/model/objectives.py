@@ -7,13 +7,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+Labels = Int[Tensor, "edits"] | Int[Tensor, "edits samples"]
+"""Target classes: one for all samples of an edit, or one for each sample."""
 
-def cross_entropy(
-    logits: Float[Tensor, "edits samples classes"], labels: Int[Tensor, "edits"]
-) -> Float[Tensor, "edits"]:
+
+def per_sample(labels: Labels, samples: int) -> Int[Tensor, "edits samples"]:
+    """The target class of every sample."""
+    return labels if labels.dim() == 2 else labels[:, None].expand(-1, samples)
+
+
+def cross_entropy(logits: Float[Tensor, "edits samples classes"], labels: Labels) -> Float[Tensor, "edits"]:
     """Editing loss -log p(y | x; theta') of each edit, mean over its samples (paper eq. 5)."""
-    targets = labels[:, None].expand(logits.shape[:2])
-    return F.cross_entropy(logits.mT, targets, reduction="none").mean(1)
+    return F.cross_entropy(logits.mT, per_sample(labels, logits.shape[1]), reduction="none").mean(1)
 
 
 def kl_divergence(

@@ -13,6 +13,7 @@ from torch.func import grad
 
 from vitedit.errors import ConfigError
 from vitedit.model.edits import Samples
+from vitedit.model.objectives import per_sample
 from vitedit.model.vit import Split, Suffix, attention_half, blocks_of, ffn_half
 
 Target = Literal["probability", "log_probability"]
@@ -56,7 +57,7 @@ def attribute_neurons(
     """
     _check(split, tokens)
     edits, count = samples.images.shape[:2]
-    labels = samples.labels.to(split.device).repeat_interleave(count)
+    labels = per_sample(samples.labels, count).flatten().to(split.device)
     parts = [
         _attribute(split.vit, block, entering, labels, steps, TARGETS[target], tokens)
         for block, entering in _ffn_inputs(split, samples.images.flatten(0, 1))

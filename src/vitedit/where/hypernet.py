@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitedit.errors import ArtifactError, ConfigError
+from vitedit.model.objectives import Labels, per_sample
 from vitedit.model.patch import SHORT, checksum
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
@@ -174,10 +175,10 @@ def predict_logits(
     network: Hypernet,
     base: Split,
     images: Float[Tensor, "edits samples 3 side side"],
-    labels: Int[Tensor, "edits"],
+    labels: Labels,
 ) -> Float[Tensor, "edits samples units"]:
     """Mask logits of every sample of E edits."""
-    each = labels.to(base.device).repeat_interleave(images.shape[1])
+    each = per_sample(labels, images.shape[1]).flatten().to(base.device)
     return join(network.to(base.device)(base.cls(images.flatten(0, 1)), each)).unflatten(0, images.shape[:2])
 
 
@@ -193,7 +194,7 @@ def score_units(
     network: Hypernet,
     base: Split,
     images: Float[Tensor, "edits samples 3 side side"],
-    labels: Int[Tensor, "edits"],
+    labels: Labels,
 ) -> Float[Tensor, "edits units"]:
     """Score of every hidden unit for E edits."""
     return combine(predict_logits(network, base, images, labels))

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from vitedit.errors import ArtifactError
 from vitedit.model.checkpoints import read_weights
+from vitedit.model.objectives import Labels
 from vitedit.model.vit import Split
 from vitedit.tensors import load_tensors
 from vitedit.where.hypernet import SHARPNESS, Hypernet, predict_logits, score_units
@@ -143,7 +144,7 @@ def mask_units(
     network: Hypernet,
     base: Split,
     images: Float[Tensor, "edits samples 3 side side"],
-    labels: Int[Tensor, "edits"],
+    labels: Labels,
     sparsity: float,
     reference: bool = False,
 ) -> Float[Tensor, "edits units"]:
