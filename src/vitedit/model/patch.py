@@ -94,12 +94,12 @@ class Patch:
         try:
             for name, parameter in base.items():
                 new = self.differences[name].apply(self._fitting(name, parameter.detach()))
-                _put(model, name, nn.Parameter(new, requires_grad=parameter.requires_grad))
+                put(model, name, nn.Parameter(new, requires_grad=parameter.requires_grad))
             self._confirm(checksum(model.state_dict()), self.edited)
             yield model
         finally:
             for name, parameter in base.items():
-                _put(model, name, parameter)
+                put(model, name, parameter)
 
     def apply(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The edited model's state dict from the base model's, which stays as it is.
@@ -250,6 +250,7 @@ class Patch:
             raise ArtifactError("the patch does not lead to the model that it names: it is damaged.")
 
 
-def _put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
+def put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
+    """Lets a parameter stand in the place of the one of that name."""
     owner, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(owner), leaf, parameter)
