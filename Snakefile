@@ -1,7 +1,7 @@
 """Learning Where to Edit Vision Transformers, replicated: data -> where -> edit -> measure -> figures.
 
 `snakemake -n` shows the plan. Targets: all (the default), tables, figures, notebooks; tuning tries every method's
-hyper-parameters; appendix trains the proposed method's variants; images and models make again what `dvc pull` fetches; fetch downloads the data sets of the catalogue
+hyper-parameters; appendix trains the proposed method's variants; many_edits edits one model again and again; images and models make again what `dvc pull` fetches; fetch downloads the data sets of the catalogue
 (config/datasets.yaml) that the run needs. Another run: `--configfile config/photos.yaml` or
 `config/paper.yaml`, laid over config/config.yaml.
 """
@@ -41,6 +41,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/where.smk"
 include: "workflow/rules/edit.smk"
 include: "workflow/rules/ablate.smk"
+include: "workflow/rules/many.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/figures.smk"
 
@@ -66,6 +67,7 @@ localrules:  # targets, and seconds of joining and writing
     images,
     join_edits,
     join_edits_ablation,
+    many_edits,
     models,
     notebooks,
     page,

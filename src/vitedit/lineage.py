@@ -33,6 +33,9 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "tune": ("search_layers",),
     "tuning": (),
     "edit_groups": ("search_layers",),
+    "find_failures": ("build_benchmark", "build_locality"),
+    "edit_many": ("search_layers", "find_failures"),
+    "many_edits": ("edit_many",),
     "join_edits": (),
     "show_edits": ("search_layers",),
     "specificity": ("meta_train",),
@@ -51,7 +54,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 }
 """Stages whose results a stage reads. The artefacts that a method needs are added by `depends`."""
 
-EDITING = ("edit_groups", "show_edits", "tune")
+EDITING = ("edit_groups", "show_edits", "edit_many", "tune")
 """Stages that edit with a lot of methods."""
 
 ARTIFACTS: dict[str, str] = {
@@ -174,6 +177,10 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
             )
         case "tune" | "edit_groups":
             return _edits(config, stage, method) if method else {}
+        case "find_failures":
+            return _images(config, config.failure_images) | _plain(config, "many_edits", "seed")
+        case "edit_many":
+            return _plain(config, "many_edits", "seed") | (_edits(config, stage, method) if method else {})
         case "show_edits":
             return _plain(config, "show") | (_edits(config, stage, method) if method else {})
         case "specificity":
@@ -183,8 +190,8 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
 
 
 def _edits(config: Config, stage: str, lot: str) -> dict[str, Any]:
-    """What edits with some methods depend on; trials are edits from one sample."""
-    samples = [] if stage == "tune" else ["samples"]
+    """What edits with some methods depend on; trials and many edits are made from one sample."""
+    samples = [] if stage in ("edit_many", "tune") else ["samples"]
     return _plain(config, "descent", "reference", *samples) | _methods(config, stage, lot)
 
 

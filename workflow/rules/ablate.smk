@@ -63,7 +63,7 @@ rule ablations:
         default=per_ablated_backbone(*default_edits()),
         edits=per_ablated_backbone(*ablation_edits(CONFIG.trained_ablations)),
     output:
-        table=APPENDIX,
+        table=APPENDIX.file,
     log:
         "<logs>/ablations.log",
     benchmark:
@@ -87,4 +87,4 @@ rule appendix:
     """Every ablation that has a training of its own; `snakemake` then shows them."""
     input:
         brought=brought,
-        table=(APPENDIX if CONFIG.trained_ablations else []),
+        table=(APPENDIX.file if CONFIG.trained_ablations else []),

@@ -58,10 +58,23 @@ STRONGER = [CONFIG.benchmark.stronger] if CONFIG.benchmark.rule == "mad" else []
 
 SHARDS = [f"{number}of{CONFIG.shards}" for number in range(1, CONFIG.shards + 1)]
 
-APPENDIX = f"{RESULTS}/ablations.parquet"
-_made, _given = Path(APPENDIX), CONFIG.released_ablations
-APPENDIX_MADE = [APPENDIX] if CONFIG.trained_ablations and _made.exists() else []
-APPENDIX_RELEASED = [str(_given)] if not APPENDIX_MADE and _given and _given.exists() else []
+
+class Extra:
+    """A table that a target of its own makes: shown if this run has made it, or else as it was released."""
+
+    def __init__(self, name, given, wanted=True):
+        self.file = f"{RESULTS}/{name}.parquet"
+        self.made = [self.file] if wanted and os.path.exists(self.file) else []
+        self.released = [str(given)] if not self.made and given and given.exists() else []
+
+    def flags(self, made, released):
+        """Both as flags of `vitedit tabulate`."""
+        shown = [f"--{made} {file}" for file in self.made]
+        return " ".join([*shown, *(f"--{released} {file}" for file in self.released)])
+
+
+APPENDIX = Extra("ablations", CONFIG.released_ablations, CONFIG.trained_ablations)
+MANY = Extra("many_edits", CONFIG.released_many_edits)
 
 # jobs find `vitedit` beside the running interpreter, whether the environment is activated or not
 shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
@@ -125,6 +138,8 @@ def image_sets(settings, stage):
         "train_editor": [pseudo],
         "tune": [*groups, *boundary],
         "edit_groups": [*groups, *boundary],
+        "find_failures": [*settings.failure_images, *boundary],
+        "edit_many": [*settings.failure_images, *boundary],
         "show_edits": [*groups, *boundary],
         "specificity": groups,
         "tabulate": [*groups, *boundary, pseudo],

@@ -54,8 +54,8 @@ rule tabulate:
         edits=edit_files(),
         shown=shown_files(),
         ablations=per_ablated_backbone(*ablation_edits(CONFIG.ablation_names(trained=False))),
-        appendix=APPENDIX_MADE,
-        released=ancient(APPENDIX_RELEASED),
+        appendix=[*APPENDIX.made, *MANY.made],
+        released=ancient([*APPENDIX.released, *MANY.released]),
         paper="config/paper_values.yaml",
     output:
         tables=TABLE_FILES,
@@ -72,12 +72,7 @@ rule tabulate:
     params:
         folder=lambda wildcards, output: os.path.dirname(output.tables[0]),
         truth=" ".join(f"--truth {file}" for file in truth_files()),
-        ablations=" ".join(
-            [
-                *(f"--appendix {file}" for file in APPENDIX_MADE),
-                *(f"--released {file}" for file in APPENDIX_RELEASED),
-            ]
-        ),
+        extra=f"{APPENDIX.flags('appendix', 'released')} {MANY.flags('many', 'released-many')}",
         config=EFFECTIVE,
         depends=[
             CONFIG.seed,
@@ -87,9 +82,9 @@ rule tabulate:
             str(CONFIG.classes),
         ],
         code=lineage.code("tabulate"),
-        data=data_version("tabulate", *APPENDIX_RELEASED),
+        data=data_version("tabulate", *APPENDIX.released, *MANY.released),
     message:
         "Tables of the run"
     shell:
-        "vitedit tabulate --config {params.config} --threads {threads} {params.truth} {params.ablations}"
+        "vitedit tabulate --config {params.config} --threads {threads} {params.truth} {params.extra}"
         " --output {params.folder} &> {log}"

@@ -24,6 +24,7 @@ from vitedit.config.learning import (
     StatisticsConfig,
     TrainEditorConfig,
 )
+from vitedit.config.many import ManyEditsConfig
 from vitedit.config.methods import EditorConfig, ShowConfig, SpecificityConfig, TuningConfig
 from vitedit.config.overlay import overlay
 from vitedit.config.run import Config
@@ -53,6 +54,7 @@ __all__ = [
     "KeTrainConfig",
     "Lax",
     "LocalityConfig",
+    "ManyEditsConfig",
     "MendTrainConfig",
     "MaskSearchConfig",
     "MetaTrainConfig",

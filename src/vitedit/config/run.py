@@ -15,6 +15,7 @@ from vitedit.config.learning import (
     StatisticsConfig,
     TrainEditorConfig,
 )
+from vitedit.config.many import ManyEditsConfig
 from vitedit.config.methods import EditorConfig, ShowConfig, SpecificityConfig, TuningConfig
 from vitedit.config.overlay import DEFAULT, TRAINING, Family, Overlay, overlay
 from vitedit.config.section import File, Name, Positive, Scalar, Section, Unique
@@ -77,6 +78,8 @@ class Config(Section):
     """The mask study."""
     show: ShowConfig = ShowConfig()
     """Edits shown image by image."""
+    many_edits: ManyEditsConfig = ManyEditsConfig()
+    """Sequences of edits, and edits from many failures."""
     ablations: dict[Name, Family] = {}
     """Families of variants of the ablated method, each a piece of configuration laid over the run's. A family that changes
     `meta_train` is trained by `snakemake appendix`; the others are part of every run. Null drops a variant or a family."""
@@ -87,6 +90,8 @@ class Config(Section):
     """The method whose variants they are, on the first backbone."""
     released_ablations: File | None = None
     """Table `ablations.parquet` of a finished appendix, shown where this run did not compute its own; null shows none."""
+    released_many_edits: File | None = None
+    """The same of `many_edits.parquet`, which `snakemake many_edits` makes."""
 
     @model_validator(mode="before")
     @classmethod
@@ -108,7 +113,7 @@ class Config(Section):
             self.meta_train.pseudo.images,
             self.statistics_images,
         ]
-        _known("images", named, self.images)
+        _known("images", [*named, *(self.many_edits.images or [])], self.images)
         starts = [m.pretrain.start_from for m in self.models.values() if m.pretrain and m.pretrain.start_from]
         _known("models (start_from)", starts, self.models)
         _known(
@@ -136,7 +141,7 @@ class Config(Section):
 
     @property
     def ablated_backbones(self) -> list[str]:
-        """Backbones that ablations are made on."""
+        """Backbones that ablations and many edits are made on."""
         return self.backbones[:1]
 
     def ablation_names(self, trained: bool) -> list[str]:
@@ -192,6 +197,13 @@ class Config(Section):
     def statistics_images(self) -> str:
         """Images that memory and covariance are collected from."""
         return self.statistics.images or self.meta_train.pseudo.images
+
+    @property
+    def failure_images(self) -> list[str]:
+        """Labelled sets that the failures of many edits come from."""
+        sets = [self.benchmark.images, *self.benchmark.styles, *self.locality.sources]
+        labelled = [name for name in dict.fromkeys(sets) if self.images[name].labels != "none"]
+        return self.many_edits.images or labelled
 
     @property
     def tuned_methods(self) -> list[str]:

@@ -9,6 +9,7 @@ from vitedit.figures.ablations import SAMPLES, appendix, family
 from vitedit.figures.examples import examples_table
 from vitedit.figures.gallery import typical_pictures
 from vitedit.figures.layers import searched_images
+from vitedit.figures.many import batches, orders, sequences
 from vitedit.figures.sheets import NATURAL, halves, style_pictures
 from vitedit.figures.style import PROPOSED, REFERENCES, load, methods, words
 
@@ -184,6 +185,38 @@ def _ablations(table: pd.DataFrame) -> str:
     return f"{points}, each the mean of {edits} in {_count(groups, 'group')}."
 
 
+def _sequences(table: pd.DataFrame) -> str:
+    """Methods, and edits of each."""
+    if table.empty:
+        return ""
+    each = _count(int(table["count"].max()), "edit")
+    return f"{_count(table['method'].nunique(), 'method')}, {each} one after another with each."
+
+
+def _batches(table: pd.DataFrame) -> str:
+    """Methods, and edits behind a point."""
+    if table.empty:
+        return ""
+    sizes = _count(int(table["count"].max()), "failure")
+    each = _count(int(table["edits"].max()), "edit")
+    return f"{_count(table['method'].nunique(), 'method')}; {each} a point, from up to {sizes}."
+
+
+def _conflicts(read: Read) -> str:
+    """Orders and edits, and pairs of an earlier and a later edit."""
+    table, pairs = orders(read("many_edits")), read("conflicts")
+    if table.empty:
+        return ""
+    edits = _count(int(table["count"].iloc[0]), "edit")
+    held = int(pairs.groupby("method")["held"].sum().max())
+    text = (
+        f"{_count(table['method'].nunique(), 'method')}; {edits} in {_count(table['way'].nunique(), 'order')}"
+    )
+    return (
+        f"{text}; up to {_count(held, 'pair')} of a later edit and an earlier one that held, with a method."
+    )
+
+
 def _typical(read: Read) -> str:
     shown = typical_pictures(read("gallery"))
     typical = int((shown["role"] == "pretraining").sum())
@@ -222,5 +255,8 @@ _COUNTED: dict[str, Callable[[Read], str]] = {
     "fig6_specificity": _masks,
     "figK_sites": lambda read: _sites(read("sites")),
     "figJ_ablations": lambda read: _ablations(appendix(read("ablations"))),
+    "figL_sequences": lambda read: _sequences(sequences(read("many_edits"))),
+    "figM_batches": lambda read: _batches(batches(read("many_edits"))),
+    "figN_conflicts": _conflicts,
 }
 """Figure -> what counts what is behind it."""

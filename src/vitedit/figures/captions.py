@@ -123,5 +123,27 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         " as `ablation_budget` says; where that is shorter than the main training, the default is not the learned mask of the"
         " other figures. (Paper: appendix.)",
     ),
+    "figL_sequences": (
+        "Edits one after another",
+        "One model is edited again and again, each time from a failure of its own, with every method at the middle value of its"
+        " knob. Over the number of edits so far: share of edit samples that were right directly after their own edit; retention,"
+        " the share that is right now; generalization to neighbours, other images with the same true and predicted class, none"
+        " of which was ever edited; locality near the decision boundary; and other images that were right before any edit."
+        " Released results are marked. (Not in the paper.)",
+    ),
+    "figM_batches": (
+        "One edit from many failures",
+        "One edit is made from several failures of any class at once: by one run of the method on all of them, for learned"
+        " masks also with the masks of the single failures united instead of their scores averaged, or by an edit for each"
+        " failure, all added up. Lines: means over edits from failures of their own; bands: least and greatest. Methods that"
+        " edit one class at a time can only be added up. (Not in the paper.)",
+    ),
+    "figN_conflicts": (
+        "Order and conflicts",
+        "Left: retention after the same edits in several random orders, and group by group (rings). Right: of the earlier edits"
+        " that still held, the share that a single later edit undid, by what the later edit teaches: the same mistake, another"
+        " mistake of the same class, the opposite mistake, a mistake that moves images out of the earlier edit's class or into"
+        " the class it was taken for, or none of these. (Not in the paper.)",
+    ),
 }
 """Figure -> (title, caption). The caption serves as alternative text too."""

@@ -15,12 +15,14 @@ from vitedit.data.images import ImageSet, open_images, read_classes
 from vitedit.figures import TABLES
 from vitedit.lineage import ARTIFACTS, depends, lots, shown_lot
 from vitedit.measure import ablations
+from vitedit.measure import many as many_edits
 from vitedit.measure import tabulate as tables
 from vitedit.measure.claims import claims
 from vitedit.measure.gallery import SHOWN_COLUMNS, gallery, shown_edits
 from vitedit.measure.system import HYPERNET, system
 from vitedit.measure.verdicts import read_paper_values
 from vitedit.stages.ablations import ablation_rows, needs
+from vitedit.stages.many_edits import needs as many_needs
 
 Tables = dict[str, pd.DataFrame]
 
@@ -48,6 +50,8 @@ def tabulate(
     truth: Path | None = None,
     appendix: Path | None = None,
     released: Path | None = None,
+    many: Path | None = None,
+    released_many: Path | None = None,
 ) -> None:
     """Writes `<output>/<table>.parquet` and `.csv` for every table of `vitedit.figures.TABLES`.
 
@@ -57,6 +61,8 @@ def tabulate(
         truth: Table with columns file and label that says what the unlabelled natural images really show, if known.
         appendix: What `vitedit ablations` wrote, if this run computed it.
         released: The same of another run, shown if this one did not.
+        many: What `vitedit many-edits` wrote, if this run computed it.
+        released_many: The same of another run, shown if this one did not.
 
     Raises:
         ArtifactError: A result is missing, damaged or was made under another configuration.
@@ -68,7 +74,7 @@ def tabulate(
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
     compared = _edit_tables(config)
     ablated = _ablation_tables(config, compared["edits"], appendix, released)
-    every = joined | compared | ablated
+    every = joined | compared | ablated | _many_tables(config, many, released_many)
     tested = claims(
         every | {"layer_edits": _layer_edits(config)},
         read_paper_values(),
@@ -129,6 +135,16 @@ def _ablation_tables(
     pairs = zip(curves["family"], curves["variant"], strict=True)
     tried = [known.get(pair, str(pair[1]).replace("_", " ")) for pair in pairs]
     return {"ablation_edits": rows, "ablations": curves.assign(tried=tried)}
+
+
+def _many_tables(config: Config, made: Path | None, released: Path | None) -> Tables:
+    """Tables of sequences of edits and of edits from many failures; no rows where none are given."""
+    rows = pd.DataFrame(columns=[*many_edits.COLUMNS, "released"])
+    if made is not None:
+        rows = load_table(made, many_needs(config)).assign(released=False)
+    elif released is not None:
+        rows = load_table(released).assign(released=True)
+    return {"many_edits": many_edits.summary(rows), "conflicts": many_edits.conflicts(rows)}
 
 
 def _edits(config: Config) -> Iterator[pd.DataFrame]:

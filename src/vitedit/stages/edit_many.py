@@ -1,0 +1,172 @@
+"""Rule edit_many: sequences of edits on one model, and edits from many failures at once (not in the paper)."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int
+
+from vitedit.artifacts import load_table, numpy_rng, provenance, save_table
+from vitedit.config import Config, ManyEditsConfig
+from vitedit.editors import build, editor_class
+from vitedit.editors.base import Editor
+from vitedit.editors.ways import edit_together, ways_of
+from vitedit.errors import NumericalError
+from vitedit.lineage import code, depends
+from vitedit.measure.many import BATCH, COLUMNS, SEQUENCE, undone
+from vitedit.model.edits import Edits, Samples
+from vitedit.model.successive import Successive
+from vitedit.model.vit import Split
+from vitedit.progress import track
+from vitedit.stages.backbone import Backbone
+from vitedit.stages.many_ground import Failures, ManyGround
+from vitedit.stages.resume import same_work
+from vitedit.stages.rows import setting_columns
+from vitedit.stages.shards import MeasuredRows
+from vitedit.stages.trained import load_trained
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+Piece = tuple[str, str, Callable[[], Iterator[Row]]]
+"""Experiment, way, and what makes its rows."""
+
+
+def edit_many(
+    config: Config,
+    *,
+    backbone: str,
+    methods: str,
+    failures: Path,
+    locality: Path,
+    choice: Path,
+    artifact: Mapping[str, Path],
+    output: Path,
+    state: Path | None = None,
+    device: torch.device,
+) -> None:
+    """Edits with every method (joined by "-") at the middle of its knob; writes one row an edit.
+
+    Args:
+        config: The run.
+        backbone: Model that is edited.
+        methods: Names of the methods, joined by "-".
+        failures: What `find_failures` wrote.
+        locality: What `build_locality` wrote.
+        choice: What `search_layers` chose.
+        artifact: Trained artefacts by their names.
+        output: The rows.
+        state: Where rows are kept until all are there; a killed job goes on after the last sequence or size that was whole.
+        device: Where to compute.
+    """
+    base = Backbone.chosen(config, backbone, choice, device)
+    table = load_table(failures, depends(config, "find_failures", backbone=backbone))
+    needs = depends(config, "edit_many", backbone=backbone, method=methods)
+    inputs = [failures, locality, choice, config.checkpoint(backbone), *artifact.values()]
+    done = MeasuredRows(state, same_work(needs, code("edit_many", *methods.split("-")), inputs))
+    several = Failures.of(base, table, config.many_edits.edited)
+    for method in methods.split("-"):
+        setting = config.editors[method].middle()
+        editor = build(method, setting, config, load_trained(base, editor_class(method), artifact))
+        ground = ManyGround.of(base, editor.cut(base.split), several, table, base.locality(locality))
+        known = {"run": config.run, "backbone": backbone, "seed": config.seed, "method": method}
+        named = known | setting_columns(config, method, setting)
+        for number, (experiment, way, made) in enumerate(_pieces(editor, base, ground)):
+            if number not in done.batches(method):
+                log.info("%s: %s, %s", method, experiment, way)
+                rows = pd.DataFrame(list(made())).assign(
+                    **named, experiment=experiment, way=way, batch=number
+                )
+                done.add(rows.reindex(columns=COLUMNS))
+    save_table(output, done.table(COLUMNS), provenance("edit_many", needs))
+    done.forget()
+
+
+def _pieces(editor: Editor, base: Backbone, ground: ManyGround) -> Iterator[Piece]:
+    """All sequences, then all sizes of batches in every way that the method can."""
+    many = base.config.many_edits
+    for way, places in _orders(many, ground.failures.rows, base):
+        yield SEQUENCE, way, lambda places=places: _sequence(editor, base.split, ground, places, many)
+    for way in ways_of(editor):
+        for size in many.sizes:
+            yield (
+                BATCH,
+                way,
+                lambda way=way, size=size: _batches(way, editor, base.split, ground, size, many.batches),
+            )
+
+
+def _orders(
+    many: ManyEditsConfig, rows: pd.DataFrame, base: Backbone
+) -> Iterator[tuple[str, Int[np.ndarray, " edits"]]]:
+    """The long sequence; its first edits in other random orders, and group by group."""
+    yield "first order", np.arange(many.counts[-1])
+    few = np.arange(min(many.compared, many.counts[-1]))
+    for number in range(many.shuffles):
+        rng = numpy_rng(base.config.seed, "order", base.name, number)
+        yield f"random order {number + 1}", rng.permutation(few)
+    yield "group by group", rows["group"].iloc[few].sort_values(kind="stable").index.to_numpy()
+
+
+def _sequence(
+    editor: Editor, base: Split, ground: ManyGround, places: Int[np.ndarray, " edits"], many: ManyEditsConfig
+) -> Iterator[Row]:
+    """One row an edit; those that `counts` names, and the last, with the rates of all edits so far.
+
+    An edit whose weights do not stay finite is refused, as `Editor.edit` does, and the model stays as it was.
+    """
+    model, right, held = Successive(base), np.zeros(0, bool), np.zeros(0, bool)
+    rows = ground.failures.rows
+    for count, place in enumerate(track(places, "edits of a sequence", len(places)), 1):
+        row = rows.loc[place, ["file", "label", "predicted", "group"]].to_dict() | {"count": count}
+        row |= _try(model, editor, ground.failures.samples(places[count - 1 : count]))
+        now, so_far = editor.cut(model.split), places[:count]
+        watched, measured = count <= many.compared, count in many.counts or count == len(places)
+        after = ground.right(now, {}, so_far if watched or measured else so_far[-1:])[0]
+        right = np.append(right, after[-1])
+        if watched:
+            row |= undone(row, rows.iloc[so_far[:-1]], held, after[:-1])
+            held = after
+        if measured:
+            row |= {"success": right.mean(), "retention": after.mean(), **ground.measure(now, {}, so_far)}
+        yield row
+
+
+def _try(model: Successive, editor: Editor, samples: Samples) -> Row:
+    """Takes one more edit in, if it is finite."""
+    began = time.perf_counter()
+    try:
+        edits = editor.edit(model.split, samples)
+    except NumericalError:
+        return {"steps": 0, "seconds": time.perf_counter() - began, "status": "not_finite"}
+    model.take(edits.changes)
+    return _made(edits, began)
+
+
+def _batches(
+    way: str, editor: Editor, base: Split, ground: ManyGround, size: int, count: int
+) -> Iterator[Row]:
+    """One row an edit from `size` failures; none has a failure of another."""
+    cut = editor.cut(base)
+    for number in track(range(count), f"edits from {size} failures", count):
+        places = np.arange(number * size, (number + 1) * size)
+        began = time.perf_counter()
+        try:
+            edits = edit_together(way, editor, base, ground.failures.samples(places))
+        except NumericalError:
+            yield {"count": size, "steps": 0, "seconds": time.perf_counter() - began, "status": "not_finite"}
+            continue
+        row = _made(edits, began)
+        rates = ground.measure(cut, edits.changes, places)
+        yield row | rates | {"count": size, "success": ground.right(cut, edits.changes, places).mean()}
+
+
+def _made(edits: Edits, began: float) -> Row:
+    """What one edit cost."""
+    status = "converged" if bool(edits.converged) else "not_converged"
+    return {"steps": int(edits.steps), "seconds": time.perf_counter() - began, "status": status}
