@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import synthetic
+import synthetic_many
 from matplotlib.figure import Figure
 
 from vitedit.figures.ablations import fig5b_samples, figJ_ablations
@@ -12,6 +13,7 @@ from vitedit.figures.curves import fig4_curves, fig4b_success, figF_curves
 from vitedit.figures.examples import fig6a_examples
 from vitedit.figures.gallery import fig0b_groups, fig3_pretraining, tableA_groups, tableB_styles
 from vitedit.figures.layers import fig2_layers
+from vitedit.figures.many import figL_sequences, figM_batches, figN_conflicts
 from vitedit.figures.masks import fig5a_masks
 from vitedit.figures.sheets import figA_natural, figB_natural, figC_style, figD_style
 from vitedit.figures.sites import figK_sites
@@ -19,7 +21,7 @@ from vitedit.figures.specificity import fig6_specificity
 from vitedit.figures.summary import fig0_summary
 from vitedit.figures.system import fig1_system
 from vitedit.figures.training import figH_training, figI_editor_training
-from vitedit.measure import tabulate
+from vitedit.measure import many, tabulate
 
 Tables = dict[str, pd.DataFrame]
 
@@ -37,6 +39,9 @@ DRAW: dict[str, Callable[[Tables], Figure]] = {
     "fig6a_examples": lambda t: fig6a_examples(t["masks"], t["gallery"]),
     "figK_sites": lambda t: figK_sites(t["sites"], t["groups"]),
     "figJ_ablations": lambda t: figJ_ablations(t["ablations"]),
+    "figL_sequences": lambda t: figL_sequences(t["many_edits"]),
+    "figM_batches": lambda t: figM_batches(t["many_edits"]),
+    "figN_conflicts": lambda t: figN_conflicts(t["many_edits"], t["conflicts"]),
     "fig3_pretraining": lambda t: fig3_pretraining(t["gallery"]),
     "fig4_curves": lambda t: fig4_curves(t["curves"]),
     "fig4b_success": lambda t: fig4b_success(t["curves"]),
@@ -68,6 +73,9 @@ def one_group() -> Tables:
     pairs = synthetic.masks(1, 2)
     matrix = tabulate.specificity(pairs).assign(backbone="base")
     search = synthetic.training().query("phase == 'search'").head(3)
+    first = synthetic_many.many_rows(("hypernet", "ft")).query(
+        "count == 1 and way in ['first order', 'merge']"
+    )
     return {
         "curves": tabulate.curves(made, 20, 0),
         "differences": tabulate.differences(made, 20, 0),
@@ -78,6 +86,8 @@ def one_group() -> Tables:
         "ablations": tabulate.curves(made, 20, 0).assign(
             family="tied", variant="default", default=True, released=False, tried="no"
         ),
+        "many_edits": many.summary(first),
+        "conflicts": many.conflicts(first),
         "training": search,
         "editor_training": synthetic.editor_training(networks=("mend",)).head(1),
         "masks": pairs,
@@ -94,6 +104,8 @@ def with_gaps(tables: Tables) -> Tables:
         "curves": tables["curves"].assign(**dict.fromkeys(lost, np.nan)),
         "differences": tables["differences"].assign(difference=np.nan, low=np.nan, high=np.nan),
         "layers": tables["layers"].assign(**dict.fromkeys(lost, np.nan), on_front=False),
+        "many_edits": tables["many_edits"].assign(**dict.fromkeys(lost, np.nan)),
+        "conflicts": tables["conflicts"].assign(held=0, lost=0, share=np.nan),
         "training": tables["training"].assign(kl=np.nan),
         "editor_training": tables["editor_training"].assign(kl=np.nan, success_before=np.nan),
     }

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from synthetic_groups import NAMES, SUBSETS, groups_of
 from synthetic_images import gallery, shown_edits
+from synthetic_many import many_rows
 
 from vitedit.figures import TABLES
 from vitedit.measure import tabulate
 from vitedit.measure.ablations import curves, named
 from vitedit.measure.claims import claims
+from vitedit.measure.many import conflicts, summary
 from vitedit.measure.verdicts import PAPER_VALUES, read_paper_values
 
 PAPER = Path(__file__).parents[2] / PAPER_VALUES
@@ -262,6 +264,8 @@ def tables(
         "ablation_edits": ablations(made),
         "ablations": curves(ablations(made), 200, 0).assign(tried=lambda table: table["variant"]),
     }
+    many = many_rows(methods, backbones[0])
+    compared |= {"many_edits": summary(many), "conflicts": conflicts(many)}
     sums = {"path": ["data/<images>.zip"], "bytes": [2_500_000], "sha256": ["0" * 64], "of": ["content"]}
     every = compared | {
         name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]

@@ -59,6 +59,19 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
             "mixup",
             "Masks of fc1 and fc2 tied",
         ],
+        "figL_sequences": ["Edits so far", "Retention: right now (%)", "Learned mask (proposed)", "newest"],
+        "figM_batches": [
+            "One edit each, added up",
+            "The same, masks united",
+            "Failures made right (%)",
+            "30",
+        ],
+        "figN_conflicts": [
+            "Retention after 10 edits (%), by their order",
+            "group by group",
+            "the opposite\nmistake",
+            "T-Patcher",
+        ],
         "fig2_layers": [
             "blue frame: edit sample",
             "seen: heart striped",

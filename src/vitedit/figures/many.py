@@ -38,7 +38,7 @@ _SEQUENCE = {
     "lr": "Locality rate LR (%)",
     "kept": "Other right answers kept (%)",
 }
-_BATCH = {name: _SEQUENCE[name] for name in ("gr", "lr")} | {"success": "Failures made right (%)"}
+_BATCH = {"success": "Failures made right (%)"} | {name: _SEQUENCE[name] for name in ("gr", "lr")}
 _WAYS = {
     "joint": "one edit from all",
     "union": "the same, masks united",
@@ -127,7 +127,7 @@ def orders(many_edits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _line(axis: Axes, points: pd.DataFrame, rate: str, look: Look) -> None:
-    """A method over a number of edits; of the proposed one also the range from the least to the greatest, if there are several."""
+    """A method over a number of edits; of the proposed one also the range from the least to the greatest of several."""
     points = points.dropna(subset=[rate]).sort_values("count")
     look.plot(axis, points["count"], percent(points[rate]))
     if PROPOSED not in set(points["method"]):
@@ -173,7 +173,7 @@ def _heat(axis: Axes, conflicts: pd.DataFrame, shown: list[str]) -> None:
     if share.isna().to_numpy().all():
         empty(axis, "No earlier edits to undo.")
         return
-    values = percent(share)
+    values = percent(share.to_numpy())
     axis.imshow(np.sqrt(np.nan_to_num(values)), cmap="Reds", vmin=0, vmax=12, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

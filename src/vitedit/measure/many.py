@@ -1,6 +1,7 @@
 """Many edits: what later edits do to earlier ones, and the tables of sequences and of edits from many failures."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ COLUMNS = [
 """Columns of a row: an edit of a sequence, of which some are followed by a measurement, or an edit from many failures."""
 
 
-def relations(later: Mapping[str, int], earlier: pd.DataFrame) -> np.ndarray:
+def relations(later: Mapping[str, Any], earlier: pd.DataFrame) -> np.ndarray:
     """Relation of one later edit to each earlier one; both have `label` and `predicted`."""
     label, predicted = later["label"], later["predicted"]
     y, p = earlier["label"].to_numpy(), earlier["predicted"].to_numpy()
@@ -43,7 +44,7 @@ def relations(later: Mapping[str, int], earlier: pd.DataFrame) -> np.ndarray:
 
 
 def undone(
-    later: Mapping[str, int],
+    later: Mapping[str, Any],
     earlier: pd.DataFrame,
     before: Bool[np.ndarray, " earlier"],
     after: Bool[np.ndarray, " earlier"],
@@ -62,7 +63,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
     `way` is the order of a sequence, or how a batch was made one edit. `edits` counts what the row is the mean of.
     """
-    measured = rows.dropna(subset=["lr"])
+    measured = rows.dropna(subset=["success"])
     parts = measured.groupby([*_KEY, "released"], sort=False)
     means = parts[list(RATES)].mean()
     ends = [

@@ -143,7 +143,7 @@ def _try(model: Successive, editor: Editor, samples: Samples) -> Row:
     try:
         edits = editor.edit(model.split, samples)
     except NumericalError:
-        return {"steps": 0, "seconds": time.perf_counter() - began, "status": "not_finite"}
+        return _refused(began)
     model.take(edits.changes)
     return _made(edits, began)
 
@@ -159,7 +159,7 @@ def _batches(
         try:
             edits = edit_together(way, editor, base, ground.failures.samples(places))
         except NumericalError:
-            yield {"count": size, "steps": 0, "seconds": time.perf_counter() - began, "status": "not_finite"}
+            yield _refused(began) | {"count": size, "success": 0.0}
             continue
         row = _made(edits, began)
         rates = ground.measure(cut, edits.changes, places)
@@ -170,3 +170,8 @@ def _made(edits: Edits, began: float) -> Row:
     """What one edit cost."""
     status = "converged" if bool(edits.converged) else "not_converged"
     return {"steps": int(edits.steps), "seconds": time.perf_counter() - began, "status": status}
+
+
+def _refused(began: float) -> Row:
+    """What an edit cost that did not stay finite."""
+    return {"steps": 0, "seconds": time.perf_counter() - began, "status": "not_finite"}

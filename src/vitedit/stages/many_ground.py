@@ -45,9 +45,9 @@ class ManyGround:
 
     failures: Failures
     own: Reference
-    neighbours: Reference
+    neighbours: Reference | None
     near: Reference
-    others: Reference
+    others: Reference | None
     groups: Sequence[str]
     """Of the neighbours."""
     labels: Int[np.ndarray, " neighbours"]
@@ -62,9 +62,9 @@ class ManyGround:
         return cls(
             failures,
             own=Reference.of(cut, failures.images),
-            neighbours=Reference.of(cut, base.read(neighbours)),
+            neighbours=Reference.of(cut, base.read(neighbours)) if len(neighbours) else None,
             near=Reference.of(cut, base.read(near)),
-            others=Reference.of(cut, base.read(others)),
+            others=Reference.of(cut, base.read(others)) if len(others) else None,
             groups=list(neighbours["group"]),
             labels=neighbours["label"].to_numpy(),
         )
@@ -73,22 +73,30 @@ class ManyGround:
         self, now: Split, changes: Changes, which: Int[np.ndarray, " some"]
     ) -> Bool[np.ndarray, "edits some"]:
         """Which failures are right in E edited models, or in the model `now` itself."""
-        after = now.predict_many(self.own.tokens[torch.as_tensor(which.copy())], changes).cpu().numpy()
+        after = _after(now, changes, self.own.tokens[torch.as_tensor(which.copy())])
         return after == self.failures.rows["label"].to_numpy()[which]
 
     def measure(self, now: Split, changes: Changes, which: Int[np.ndarray, " some"]) -> dict[str, float]:
-        """Rates of one edited model whose edits were made from some of the failures: gr, lr, kept.
+        """Rates of one edited model whose edits were made from some of the failures: gr, lr, kept; NaN without images.
 
         Generalization counts neighbours of these failures alone, images of the same true and predicted class.
         """
-        touched = np.isin(self.groups, self.failures.rows["group"].to_numpy()[which])
-
-        def after(tokens: Tensor) -> np.ndarray:
-            return now.predict_many(tokens, changes).cpu().numpy()
-
-        near = self.neighbours.tokens[torch.as_tensor(touched)]
+        near, others = self.near, self.others
         return {
-            "gr": float((after(near)[0] == self.labels[touched]).mean()) if touched.any() else np.nan,
-            "lr": float(locality(after(self.near.tokens), self.near.before)[0]),
-            "kept": float(locality(after(self.others.tokens), self.others.before)[0]),
+            "gr": self._generalization(now, changes, which),
+            "lr": float(locality(_after(now, changes, near.tokens), near.before)[0]),
+            "kept": float(locality(_after(now, changes, others.tokens), others.before)[0])
+            if others
+            else np.nan,
         }
+
+    def _generalization(self, now: Split, changes: Changes, which: Int[np.ndarray, " some"]) -> float:
+        touched = np.isin(self.groups, self.failures.rows["group"].to_numpy()[which])
+        if self.neighbours is None or not touched.any():
+            return np.nan
+        after = _after(now, changes, self.neighbours.tokens[torch.as_tensor(touched)])
+        return float((after[0] == self.labels[touched]).mean())
+
+
+def _after(now: Split, changes: Changes, tokens: Tensor) -> Int[np.ndarray, "edits images"]:
+    return now.predict_many(tokens, changes).cpu().numpy()
