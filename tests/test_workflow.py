@@ -98,6 +98,12 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     expected |= {"edit_shard": config.shards, "edit_shard_ablation": trained * config.shards}
     assert trained >= 8 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
+    code, text = _snakemake(project, *plan, "--", "many_edits")
+    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics")
+    expected = dict.fromkeys([*before, "find_failures", "many_edits"], 1)
+    expected |= {"train_editor": 2, "edit_many": 13}
+    assert code == 0 and _jobs(text) == expected | {"total": sum(expected.values())}, text
+
 
 def test_lint_is_clean(project):
     code, text = _snakemake(project, "--lint")
@@ -297,6 +303,18 @@ def test_the_appendix_is_shown_once_made_and_a_variant_reruns_alone(project, sta
     expected |= {"meta_train_ablation": 4, "edit_groups_ablation": 4}  # three variants and their default
     assert code == 0 and _jobs(text) == expected | {"total": sum(expected.values())}, text
     assert (project / "results/embedded/base/ablations/a/one/hypernet_log.parquet").exists()
+
+    _touch(project / "released/embedded/many_edits.parquet")
+    code, text = _snakemake(project, "-n", "-p", *laid, "--", "tables", python=stand_in)
+    assert code == 0 and "--released-many released/embedded/many_edits.parquet" in text
+    code, text = _snakemake(project, *quiet, *laid, "--", "many_edits", python=stand_in)
+    assert code == 0 and _jobs(text) == {"find_failures": 1, "edit_many": 1, "many_edits": 1, "total": 3}, (
+        text
+    )
+    code, text = _snakemake(project, "-n", "-p", *laid, "--", "tables", python=stand_in)
+    assert "--many results/embedded/many_edits.parquet" in text and "--released-many" not in text
+    (project / "results/embedded/many_edits.parquet").unlink()
+    (project / "released/embedded/many_edits.parquet").unlink()
 
     (project / "other.yaml").write_text("ablations: {a: {two: {meta_train: {blocks: 4}}}}\n")
     both = ["--configfile", "small.yaml", "other.yaml"]
