@@ -13,7 +13,7 @@ from vitedit.figures.curves import fig4_curves, fig4b_success, figF_curves
 from vitedit.figures.examples import fig6a_examples
 from vitedit.figures.gallery import fig0b_groups, fig3_pretraining, tableA_groups, tableB_styles
 from vitedit.figures.layers import fig2_layers
-from vitedit.figures.many import figL_sequences, figM_batches, figN_conflicts
+from vitedit.figures.many import figL_sequences, figM_combined, figN_conflicts
 from vitedit.figures.masks import fig5a_masks
 from vitedit.figures.sheets import figA_natural, figB_natural, figC_style, figD_style
 from vitedit.figures.sites import figK_sites
@@ -40,7 +40,7 @@ DRAW: dict[str, Callable[[Tables], Figure]] = {
     "figK_sites": lambda t: figK_sites(t["sites"], t["groups"]),
     "figJ_ablations": lambda t: figJ_ablations(t["ablations"]),
     "figL_sequences": lambda t: figL_sequences(t["many_edits"]),
-    "figM_batches": lambda t: figM_batches(t["many_edits"]),
+    "figM_combined": lambda t: figM_combined(t["many_edits"]),
     "figN_conflicts": lambda t: figN_conflicts(t["many_edits"], t["conflicts"]),
     "fig3_pretraining": lambda t: fig3_pretraining(t["gallery"]),
     "fig4_curves": lambda t: fig4_curves(t["curves"]),

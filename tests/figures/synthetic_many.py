@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from vitedit.measure.many import BATCH, COLUMNS, RELATIONS, SEQUENCE
+from vitedit.measure.many import COLUMNS, COMBINED, RELATIONS, SEQUENCE
 
 COUNTS, FEW, SIZES = (1, 3, 10, 30), 10, (1, 3, 10)
 ORDERS = ("first order", "random order 1", "group by group")
 
 
 def many_rows(methods: tuple[str, ...], backbone: str = "base", released: bool = False) -> pd.DataFrame:
-    """Sequences in three orders, of which the first is the longest, and batches in the ways that a method has."""
+    """Sequences in three orders, of which the first is the longest, and combined edits in the ways that a method has."""
     rng = np.random.default_rng(8)
     rows = []
     for method in methods:
@@ -18,7 +18,7 @@ def many_rows(methods: tuple[str, ...], backbone: str = "base", released: bool =
             length = COUNTS[-1] if way == ORDERS[0] else FEW
             rows += [_edit(method, way, count, rng) for count in range(1, length + 1)]
         for way in ("merge", *(("joint", "union") if method == "hypernet" else ())):
-            rows += [_batch(method, way, size, rng) for size in SIZES for _ in range(2)]
+            rows += [_combined(method, way, size, rng) for size in SIZES for _ in range(2)]
     made = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return made.assign(backbone=backbone, setting="", seed=0, released=released)
 
@@ -37,6 +37,6 @@ def _edit(method: str, way: str, count: int, rng: np.random.Generator) -> dict[s
     return row | (_rates(count, rng) if count in COUNTS else {})
 
 
-def _batch(method: str, way: str, size: int, rng: np.random.Generator) -> dict[str, object]:
+def _combined(method: str, way: str, size: int, rng: np.random.Generator) -> dict[str, object]:
     rates = _rates(size, rng) | {"retention": np.nan}
-    return {"method": method, "experiment": BATCH, "way": way, "count": size, **rates}
+    return {"method": method, "experiment": COMBINED, "way": way, "count": size, **rates}

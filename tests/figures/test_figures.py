@@ -60,7 +60,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
             "Masks of fc1 and fc2 tied",
         ],
         "figL_sequences": ["Edits so far", "Retention: right now (%)", "Learned mask (proposed)", "newest"],
-        "figM_batches": [
+        "figM_combined": [
             "One edit each, added up",
             "The same, masks united",
             "Failures made right (%)",

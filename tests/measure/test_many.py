@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitedit.measure.many import BATCH, COLUMNS, RELATIONS, SEQUENCE, conflicts, relations, summary, undone
+from vitedit.measure.many import COLUMNS, COMBINED, RELATIONS, SEQUENCE, conflicts, relations, summary, undone
 
 
 @pytest.mark.parametrize(
@@ -39,26 +39,26 @@ def rows(*made):
     return pd.DataFrame([known | row for row in made]).reindex(columns=[*COLUMNS, "released"])
 
 
-def test_a_batch_is_the_mean_of_its_edits_and_a_step_without_rates_is_no_row():
+def test_combined_edits_of_a_size_are_one_row_and_a_step_without_rates_is_no_row():
     rates = {"success": 1.0, "gr": 0.5, "kept": 0.9}
     table = summary(
         rows(
             {"experiment": SEQUENCE, "way": "first order", "count": 1, "lr": 0.6, "retention": 1.0, **rates},
             {"experiment": SEQUENCE, "way": "first order", "count": 2},
-            {"experiment": BATCH, "way": "merge", "count": 3, "lr": 0.2, **rates},
-            {"experiment": BATCH, "way": "merge", "count": 3, "lr": 0.4, **rates},
+            {"experiment": COMBINED, "way": "merge", "count": 3, "lr": 0.2, **rates},
+            {"experiment": COMBINED, "way": "merge", "count": 3, "lr": 0.4, **rates},
         )
     ).set_index("experiment")
-    assert len(table) == 2 and table.loc[SEQUENCE, "edits"] == 1 and table.loc[BATCH, "edits"] == 2
-    assert table.loc[BATCH, "lr"] == pytest.approx(0.3)
-    assert (table.loc[BATCH, "lr_low"], table.loc[BATCH, "lr_high"]) == (0.2, 0.4)
-    assert np.isnan(table.loc[BATCH, "retention"])
+    assert len(table) == 2 and table.loc[SEQUENCE, "edits"] == 1 and table.loc[COMBINED, "edits"] == 2
+    assert table.loc[COMBINED, "lr"] == pytest.approx(0.3)
+    assert (table.loc[COMBINED, "lr_low"], table.loc[COMBINED, "lr_high"]) == (0.2, 0.4)
+    assert np.isnan(table.loc[COMBINED, "retention"])
 
 
 def test_an_edit_that_did_not_stay_finite_counts_as_a_failed_one():
-    lost = {"experiment": BATCH, "way": "merge", "count": 3, "status": "not_finite", "success": 0.0}
+    lost = {"experiment": COMBINED, "way": "merge", "count": 3, "status": "not_finite", "success": 0.0}
     good = {
-        "experiment": BATCH,
+        "experiment": COMBINED,
         "way": "merge",
         "count": 3,
         "lr": 0.4,

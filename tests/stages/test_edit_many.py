@@ -27,7 +27,7 @@ MANY = {
     "compared": 4,
     "shuffles": 1,
     "sizes": [1, 3],
-    "batches": 2,
+    "repeats": 2,
     "others": 5,
 }
 CHANGES = {"images": CONFIG["images"] | {"more": {"path": "more"}}, "methods_per_job": 1, "many_edits": MANY}
@@ -127,8 +127,8 @@ def test_rates_stand_where_counts_say_and_conflicts_among_the_first(many):
     assert sorted(first[:4]) == sorted(other) and grouped == sorted(grouped)
 
 
-def test_batches_have_failures_of_their_own_in_every_way_of_the_method(many):
-    rows = rows_of(many, "hypernet").query("experiment == 'batch'")
+def test_combined_edits_have_failures_of_their_own_in_every_way_of_the_method(many):
+    rows = rows_of(many, "hypernet").query("experiment == 'combined'")
     assert rows.groupby(["way", "count"]).size().to_dict() == {
         (way, size): 2 for way in ("joint", "union", "merge") for size in (1, 3)
     }
@@ -160,7 +160,7 @@ def test_a_killed_job_goes_on_after_the_last_whole_piece(many, monkeypatch, caps
     monkeypatch.setattr("vitedit.stages.shards.SECONDS_BETWEEN_SAVES", 0)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "vitedit.stages.edit_many._batches", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            "vitedit.stages.edit_many._combined", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         assert edit_many(many, "ft", "again.parquet", "--state", str(state)) == 130
     kept = len(pd.read_parquet(state))

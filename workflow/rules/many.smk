@@ -72,7 +72,7 @@ rule edit_many:
 
 
 rule many_edits:
-    """Sequences and batches of every method as one table; `snakemake` then shows them."""
+    """Sequences and combined edits of every method as one table; `snakemake` then shows them."""
     input:
         brought=brought,
         rows=per_ablated_backbone(*(f"many/{lot}.parquet" for lot in lineage.lots(CONFIG, CONFIG.editors))),

@@ -31,7 +31,7 @@ class ManyEditsConfig(Section):
     """Other random orders of these; one more order goes group by group."""
     sizes: Numbers = [1, 3, 10, 30, 100]
     """Numbers of failures that one edit is made from."""
-    batches: Positive = 4
+    repeats: Positive = 4
     """Edits of each size, all from failures of their own."""
     others: Positive = 240
     """Images that the model is right about, on which it is measured what many edits do far from the failures."""
@@ -39,4 +39,4 @@ class ManyEditsConfig(Section):
     @property
     def edited(self) -> int:
         """Number of failures that are edited."""
-        return max(self.counts[-1], self.sizes[-1] * self.batches)
+        return max(self.counts[-1], self.sizes[-1] * self.repeats)

@@ -58,7 +58,7 @@ def split_failures(images: pd.DataFrame, needed: int, others: int, rng: np.rando
         raise ConfigError(
             f"many_edits: {needed} failures are to be edited, but the model makes {len(wrong)} mistakes in "
             f"{', '.join(dict.fromkeys(images['images']))}, of which {len(edits)} are left to edit and the others are their "
-            f"neighbours. End `many_edits.counts`, and `sizes` times `batches`, at {len(edits)} or below, or give more images."
+            f"neighbours. End `many_edits.counts`, and `sizes` times `repeats`, at {len(edits)} or below, or give more images."
         )
     right = images[images["role"] == OTHER]
     kept = right.iloc[spaced(len(right), others)]

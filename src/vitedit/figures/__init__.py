@@ -14,7 +14,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "05_masks": ("fig5a_masks", "fig5b_samples"),
     "06_specificity": ("fig6a_examples", "fig6_specificity", "figK_sites"),
     "07_ablations": ("figJ_ablations",),
-    "08_many_edits": ("figL_sequences", "figM_batches", "figN_conflicts"),
+    "08_many_edits": ("figL_sequences", "figM_combined", "figN_conflicts"),
 }
 """Notebook -> the figures that it makes, each with the endings of `SUFFIXES`."""
 

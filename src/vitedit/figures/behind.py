@@ -9,7 +9,7 @@ from vitedit.figures.ablations import SAMPLES, appendix, family
 from vitedit.figures.examples import examples_table
 from vitedit.figures.gallery import typical_pictures
 from vitedit.figures.layers import searched_images
-from vitedit.figures.many import batches, orders, sequences
+from vitedit.figures.many import combined, orders, sequences
 from vitedit.figures.sheets import NATURAL, halves, style_pictures
 from vitedit.figures.style import PROPOSED, REFERENCES, load, methods, words
 
@@ -193,7 +193,7 @@ def _sequences(table: pd.DataFrame) -> str:
     return f"{_count(table['method'].nunique(), 'method')}, {each} one after another with each."
 
 
-def _batches(table: pd.DataFrame) -> str:
+def _combined(table: pd.DataFrame) -> str:
     """Methods, and edits behind a point."""
     if table.empty:
         return ""
@@ -256,7 +256,7 @@ _COUNTED: dict[str, Callable[[Read], str]] = {
     "figK_sites": lambda read: _sites(read("sites")),
     "figJ_ablations": lambda read: _ablations(appendix(read("ablations"))),
     "figL_sequences": lambda read: _sequences(sequences(read("many_edits"))),
-    "figM_batches": lambda read: _batches(batches(read("many_edits"))),
+    "figM_combined": lambda read: _combined(combined(read("many_edits"))),
     "figN_conflicts": _conflicts,
 }
 """Figure -> what counts what is behind it."""

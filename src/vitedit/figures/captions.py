@@ -131,7 +131,7 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         " of which was ever edited; locality near the decision boundary; and other images that were right before any edit."
         " Released results are marked. (Not in the paper.)",
     ),
-    "figM_batches": (
+    "figM_combined": (
         "One edit from many failures",
         "One edit is made from several failures of any class at once: by one run of the method on all of them, for learned"
         " masks also with the masks of the single failures united instead of their scores averaged, or by an edit for each"

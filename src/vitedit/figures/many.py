@@ -38,7 +38,7 @@ _SEQUENCE = {
     "lr": "Locality rate LR (%)",
     "kept": "Other right answers kept (%)",
 }
-_BATCH = {"success": "Failures made right (%)"} | {name: _SEQUENCE[name] for name in ("gr", "lr")}
+_COMBINED = {"success": "Failures made right (%)"} | {name: _SEQUENCE[name] for name in ("gr", "lr")}
 _WAYS = {
     "joint": "one edit from all",
     "union": "the same, masks united",
@@ -66,24 +66,24 @@ def figL_sequences(many_edits: pd.DataFrame) -> Figure:
 
 
 @STYLED
-def figM_batches(many_edits: pd.DataFrame) -> Figure:
+def figM_combined(many_edits: pd.DataFrame) -> Figure:
     """Rates of one edit over the number of failures that it is made from; a column a way of making it, a line a method.
 
     Args:
         many_edits: Table `many_edits`.
     """
-    table = batches(many_edits)
+    table = combined(many_edits)
     if table.empty:
         return notice(ABSENT)
     ways = [way for way in _WAYS if way in set(table["way"])]
-    figure, axes = grid(len(_BATCH) * len(ways), len(ways), 9.6 / len(ways), 2.7)
+    figure, axes = grid(len(_COMBINED) * len(ways), len(ways), 9.6 / len(ways), 2.7)
     look = methods(many_edits["method"])
     for at, axis in enumerate(axes):
-        rate, way = list(_BATCH)[at // len(ways)], ways[at % len(ways)]
+        rate, way = list(_COMBINED)[at // len(ways)], ways[at % len(ways)]
         part = table[table["way"] == way]
         for method in dict.fromkeys(part["method"]):
             _line(axis, part[part["method"] == method], rate, look[method])
-        _counts(axis, table["count"], "Failures in the edit", _BATCH[rate])
+        _counts(axis, table["count"], "Failures in the edit", _COMBINED[rate])
         axis.set_ylim(-3, 103)
         if at < len(ways):
             axis.set_title(_WAYS[way][0].upper() + _WAYS[way][1:])
@@ -113,9 +113,9 @@ def sequences(many_edits: pd.DataFrame) -> pd.DataFrame:
     return many_edits[(many_edits["experiment"] == "sequence") & (many_edits["way"] == FIRST)]
 
 
-def batches(many_edits: pd.DataFrame) -> pd.DataFrame:
+def combined(many_edits: pd.DataFrame) -> pd.DataFrame:
     """What Fig. M shows."""
-    return many_edits[many_edits["experiment"] == "batch"]
+    return many_edits[many_edits["experiment"] == "combined"]
 
 
 def orders(many_edits: pd.DataFrame) -> pd.DataFrame:

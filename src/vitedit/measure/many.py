@@ -1,4 +1,4 @@
-"""Many edits: what later edits do to earlier ones, and the tables of sequences and of edits from many failures."""
+"""Many edits: what later edits do to earlier ones, and the tables of sequences and of combined edits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-SEQUENCE, BATCH = "sequence", "batch"
+SEQUENCE, COMBINED = "sequence", "combined"
 """Edits one after another on one model; one edit from many failures."""
 
 RATES = ("success", "retention", "gr", "lr", "kept")
-"""Shares in [0, 1]. `success`: in a sequence, samples that are right directly after their edit, of all edits so far; in a batch,
-failures of the edit that it makes right. `retention`: samples of all edits so far that are right now. `gr`: neighbours, images of
+"""Shares in [0, 1]. `success`: in a sequence, samples that are right directly after their edit, of all edits so far; of a combined
+edit, the failures that it makes right. `retention`: samples of all edits so far that are right now. `gr`: neighbours, images of
 the same failures, that are right now. `lr`: locality. `kept`: other images, right before any edit, that are right now."""
 
 RELATIONS = ("same", "class", "opposite", "away", "towards", "other")
@@ -61,7 +61,7 @@ _KEY = ["backbone", "method", "setting", "experiment", "way", "count"]
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a (method, experiment, way, count): means over the edits of a size, with the least and greatest of them.
 
-    `way` is the order of a sequence, or how a batch was made one edit. `edits` counts what the row is the mean of.
+    `way` is the order of a sequence, or how a combined edit was made. `edits` counts what the row is the mean of.
     """
     measured = rows.dropna(subset=["success"])
     parts = measured.groupby([*_KEY, "released"], sort=False)

@@ -1,4 +1,4 @@
-"""Rule edit_many: sequences of edits on one model, and edits from many failures at once (not in the paper)."""
+"""Rule edit_many: sequences of edits on one model, and combined edits, from many failures at once (not in the paper)."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ from vitedit.editors.base import Editor
 from vitedit.editors.ways import edit_together, ways_of
 from vitedit.errors import NumericalError
 from vitedit.lineage import code, depends
-from vitedit.measure.many import BATCH, COLUMNS, SEQUENCE, undone
+from vitedit.measure.many import COLUMNS, COMBINED, SEQUENCE, undone
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.successive import Successive
 from vitedit.model.vit import Split
@@ -88,16 +88,16 @@ def edit_many(
 
 
 def _pieces(editor: Editor, base: Backbone, ground: ManyGround) -> Iterator[Piece]:
-    """All sequences, then all sizes of batches in every way that the method can."""
+    """All sequences, then all sizes of combined edits in every way that the method can."""
     many = base.config.many_edits
     for way, places in _orders(many, ground.failures.rows, base):
         yield SEQUENCE, way, lambda places=places: _sequence(editor, base.split, ground, places, many)
     for way in ways_of(editor):
         for size in many.sizes:
             yield (
-                BATCH,
+                COMBINED,
                 way,
-                lambda way=way, size=size: _batches(way, editor, base.split, ground, size, many.batches),
+                lambda way=way, size=size: _combined(way, editor, base.split, ground, size, many.repeats),
             )
 
 
@@ -148,7 +148,7 @@ def _try(model: Successive, editor: Editor, samples: Samples) -> Row:
     return _made(edits, began)
 
 
-def _batches(
+def _combined(
     way: str, editor: Editor, base: Split, ground: ManyGround, size: int, count: int
 ) -> Iterator[Row]:
     """One row an edit from `size` failures; none has a failure of another."""

@@ -1,4 +1,4 @@
-"""Rule many_edits: sequences and batches of all methods as one table."""
+"""Rule many_edits: sequences and combined edits of all methods as one table."""
 
 from pathlib import Path
 from typing import Any
