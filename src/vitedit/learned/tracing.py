@@ -21,7 +21,7 @@ def trace(base: Split, images: Float[Tensor, "images 3 side side"], seed: int) -
 
     Noise on the patch tokens that enter the first block lowers the probability of the class that the model gives the clean
     image. Then the output of one block at the CLS token is set to what it is for the clean image, and the rest of the model
-    runs on. Where the head reads CLS, restoring the last block gives everything back: its effect is the greatest possible.
+    runs on. Where the head reads CLS, restoring the last block gives everything back whatever the model.
 
     Args:
         base: The model, wherever it is cut.
