@@ -11,7 +11,7 @@ from vitedit.model.factors import recorded
 from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
-from vitedit.tensors import torch_rng
+from vitedit.tensors import save_tensors, torch_rng
 
 
 @pytest.fixture
@@ -68,6 +68,18 @@ def test_that_of_another_backbone_is_refused(tmp_path, split, collected):
     pooled = lively(depth=4, global_pool="avg")
     with pytest.raises(ConfigError, match="X-Edit need one that reads the CLS token"):
         NullSpace.load(tmp_path / "n", Split(pooled, find_sites(pooled, "mlp", [0])))
+
+
+def test_a_file_whose_parts_do_not_belong_together_is_refused(tmp_path, split, collected):
+    for name, meta in (("values", {"blocks": [1, 2, 3]}), ("vectors", {"blocks": [1, 2]}), ("vectors", {})):
+        tensors = {"effects": collected.effects, "values": collected.values, "vectors": collected.vectors}
+        tensors |= {"values": collected.values[:, :5]} if name == "values" else {}
+        save_tensors(tmp_path / "n", tensors, meta)
+        with pytest.raises(ArtifactError, match="do not belong together. Run rule collect_statistics"):
+            NullSpace.load(tmp_path / "n", split)
+    save_tensors(tmp_path / "n", {"second_moment": torch.eye(96)}, {})
+    with pytest.raises(ArtifactError, match="not X-Edit's null space; it holds second_moment"):
+        NullSpace.load(tmp_path / "n", split)
 
 
 def test_no_images_or_a_broken_model_are_errors(split, images):

@@ -75,15 +75,19 @@ class NullSpace:
         """
         tensors, meta = load_tensors(path, depends)
         vectors = of_width(path, tensors, "vectors", LastBlock.of(base).hidden, "X-Edit's null space")
-        depth = len(base.vit.blocks)
-        if len(tensors["effects"]) != depth:
+        blocks, depth = meta.get("blocks", []), len(base.vit.blocks)
+        effects, values = (tensors.get(name, torch.empty(0)) for name in ("effects", "values"))
+        if len(effects) != depth:
             raise ArtifactError(
-                f"{path}: X-Edit's null space for a backbone of {len(tensors['effects'])} blocks, but this one has {depth}. "
+                f"{path}: X-Edit's null space for a backbone of {len(effects)} blocks, but this one has {depth}. "
                 "Run rule collect_statistics again for this backbone."
             )
-        return cls(
-            list(meta["blocks"]), tensors["effects"], tensors["values"], vectors, int(meta.get("count", 0))
-        )
+        if not vectors.shape == (len(blocks), *values.shape[1:], values.shape[-1]) or not len(blocks):
+            raise ArtifactError(
+                f"{path}: X-Edit's null space of {len(blocks)} blocks, with eigenvalues {tuple(values.shape)} and eigenvectors "
+                f"{tuple(vectors.shape)}, which do not belong together. Run rule collect_statistics again."
+            )
+        return cls(list(blocks), effects, values, vectors, int(meta.get("count", 0)))
 
 
 def collect_null_space(
