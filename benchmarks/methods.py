@@ -20,6 +20,7 @@ from vitedit.config_files import load
 from vitedit.editors import build, editor_class
 from vitedit.learned.conditioner import KeNetwork
 from vitedit.learned.mend import MendNetwork
+from vitedit.learned.null_space import NullSpace
 from vitedit.learned.statistics import Covariance, Memory
 from vitedit.model.edits import Samples
 from vitedit.model.vit import Split
@@ -42,6 +43,7 @@ def artifact(name: str, split: Split, config: Config, images: int) -> Any:
         "hypernet": lambda: Hypernet.for_sites(split.vit, split.sites, width, 3, 6 if width % 6 == 0 else 3),
         "memory": lambda: Memory(torch.randn(images, width)),
         "covariance": lambda: Covariance(_moment(hidden), images),
+        "null_space": lambda: _null_space(last, hidden, config.statistics.anchors),
         "ke": lambda: KeNetwork.for_split(last, config.train_editor.ke),
         "mend": lambda: MendNetwork.for_split(last, config.train_editor.mend),
     }[name]()
@@ -51,6 +53,13 @@ def artifact(name: str, split: Split, config: Config, images: int) -> Any:
 def _moment(width: int) -> torch.Tensor:
     keys = torch.randn(4000, width, dtype=torch.float64)
     return keys.T @ keys / len(keys)
+
+
+def _null_space(last: Split, hidden: int, anchors: int) -> NullSpace:
+    """Of the last three blocks, half of whose directions are below the mean eigenvalue."""
+    vectors = torch.randn(len(last.blocks), hidden, hidden, dtype=torch.float64).div_(hidden**0.5)
+    values = torch.linspace(0, 2, hidden, dtype=torch.float64).expand(len(last.blocks), -1)
+    return NullSpace(last.blocks, torch.zeros(len(last.vit.blocks)), values, vectors, anchors)
 
 
 def measure(model: str, method: str, edits: int, steps: int, device: torch.device) -> tuple[float, float]:

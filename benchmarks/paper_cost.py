@@ -15,6 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.config import Config, MaskSearchConfig
 from vitedit.config_files import load
+from vitedit.learned.tracing import COPIES as NOISED
 from vitedit.model.sites import Part
 from vitedit.model.vit import build_vit
 from vitedit.stages.backbone import BATCH_BYTES, COPIES
@@ -197,6 +198,20 @@ def _predicted(run: Run, times: int, network: int = 0) -> int:
     return run.net.prefix(last[0], "mlp") + times * once
 
 
+def _null_space(run: Run) -> int:
+    """X-Edit where its blocks are the last three: a descent on the CLS token behind them, three passes and the edited model's."""
+    start = (run.net.depth - 3, "mlp")
+    return run.net.prefix(*start) + run.known.updates * 3 * run.net.head + 4 * run.net.forward(*start)
+
+
+def _traced(run: Run) -> int:
+    """X-Edit's anchors, and noised copies of some with every block restored in turn: half a pass each on average."""
+    settings = run.config.statistics
+    return (
+        settings.anchors * run.net.whole + settings.traced * NOISED * run.net.whole * (run.net.depth + 1) // 2
+    )
+
+
 def _mend_network(run: Run) -> int:
     """Two residual layers of half the width of [x; delta], for the tokens of six matrices."""
     width = run.net.width + run.net.hidden
@@ -222,6 +237,7 @@ EDIT: dict[str, Callable[[Run], int]] = {
     "spt": lambda run: _descent(run) + run.net.step(run.blocks, "mlp"),
     "t_patcher": _memory,
     "rome": lambda run: run.net.whole,
+    "x_edit": _null_space,
     "lora": _low_rank,
     "ke": lambda run: _predicted(run, 5),
     "mend": lambda run: _predicted(run, 1, _mend_network(run)),
@@ -230,6 +246,7 @@ EDIT: dict[str, Callable[[Run], int]] = {
 CUT: dict[str, Callable[[Run], tuple[int, Part]]] = {
     "t_patcher": lambda run: (run.net.depth - 1, "mlp"),
     "rome": lambda run: (run.net.depth - 1, "mlp"),
+    "x_edit": lambda run: (run.net.depth - 3, "mlp"),
     "lora": lambda run: (0, "attn"),
     "ke": lambda run: (run.net.depth - 3, "mlp"),
     "mend": lambda run: (run.net.depth - 3, "mlp"),
@@ -295,7 +312,8 @@ def stages(run: Run) -> dict[str, int]:
         "search_layers": _search_layers(run),
         "meta_train": _meta_train(run),
         "train_editor": _train_editors(run),
-        "collect_statistics": net.whole * min(statistics, config.statistics.max_images or statistics),
+        "collect_statistics": _traced(run)
+        + net.whole * min(statistics, config.statistics.max_images or statistics),
         "edit_groups: edits": sum(made),
         "edit_groups: rates": sum(measured),
         "specificity": net.whole * run.known.natural,

@@ -61,6 +61,7 @@ ARTIFACTS: dict[str, str] = {
     "hypernet": "meta_train",
     "memory": "collect_statistics",
     "covariance": "collect_statistics",
+    "null_space": "collect_statistics",
     "ke": "train_editor",
     "mend": "train_editor",
 }
@@ -168,7 +169,7 @@ def _own(config: Config, stage: str, backbone: str, method: str, model: str) -> 
         case "meta_train":
             return _images(config, [meta.pseudo.images]) | _plain(config, "meta_train")
         case "collect_statistics":
-            return _images(config, [config.statistics_images]) | _plain(config, "statistics")
+            return _images(config, [config.statistics_images]) | _plain(config, "statistics", "seed")
         case "train_editor":
             return (
                 _images(config, [meta.pseudo.images])

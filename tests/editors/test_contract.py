@@ -15,6 +15,7 @@ from vitedit.errors import ConfigError
 from vitedit.learned.conditioner import KeNetwork
 from vitedit.learned.mend import MendNetwork
 from vitedit.learned.network import last_ffns
+from vitedit.learned.null_space import collect_null_space
 from vitedit.learned.statistics import collect
 from vitedit.model.edits import Samples
 from vitedit.model.last_block import LastBlock
@@ -35,6 +36,7 @@ SETTINGS: dict[str, dict] = {
     "kn_slots": {"neurons": 192, "insert": 16.0},
     "spt": {"sparsity": 0.5, **RATE},
     "rome": {"learning_rate": 0.5, "clamp": 1e3, "weight_decay": 0.0, "ridge": 1.0},
+    "x_edit": {"learning_rate": 0.3, "clamp": 1e3, "threshold": 1.0, "weight_decay": 0.0},
     "lora": {"learning_rate": 1e-2},
     "ke": {"scale": 1.0},
     "mend": {"scale": 1.0},
@@ -46,6 +48,7 @@ CHANGED = {
     "t_patcher": {"blocks.3.mlp.fc1.weight", "blocks.3.mlp.fc1.bias", "blocks.3.mlp.fc2.weight"},
     "kn_slots": {"blocks.1.mlp.fc2.weight", "blocks.2.mlp.fc2.weight"},
     "rome": {"blocks.3.mlp.fc2.weight"},
+    "x_edit": {f"blocks.{block}.mlp.fc2.weight" for block in (1, 2, 3)},
     "lora": {f"blocks.{block}.attn.qkv.weight" for block in range(4)},
     "ke": LAST_FFNS,
     "mend": LAST_FFNS,
@@ -59,10 +62,19 @@ def train(split, images):
     torch.manual_seed(3)
     hypernet = Hypernet.for_sites(split.vit, split.sites, 24, blocks=1, heads=6).eval().requires_grad_(False)
     memory, covariance = collect(LastBlock.of(split), [images])
+    others = torch.randn(60, 3, 24, 24, generator=torch.Generator().manual_seed(8))
+    null_space = collect_null_space(LastBlock.of(split), others[:8], [others], seed=0)
     last = last_ffns(split)
     ke = KeNetwork.for_split(last, KeTrainConfig(max_scale=0.1)).eval().requires_grad_(False)
     mend = MendNetwork.for_split(last, MendTrainConfig(alpha=0.1)).eval().requires_grad_(False)
-    return {"hypernet": hypernet, "memory": memory, "covariance": covariance, "ke": ke, "mend": mend}
+    return {
+        "hypernet": hypernet,
+        "memory": memory,
+        "covariance": covariance,
+        "null_space": null_space,
+        "ke": ke,
+        "mend": mend,
+    }
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_methods_refuse_a_family_only_where_it_lacks_what_they_read(family, mode
     samples = Samples(photos[:1, None], torch.tensor([0]), ("a.png",))
     wants = {
         "hypernet": (lambda: split.cls(photos), NO_CLS, "no CLS token.*Keep other methods"),
-        "last FFN": (lambda: LastBlock.of(split), POOLED | GATED, "T-Patcher and ROME need.*Keep other methods"),
+        "last FFN": (lambda: LastBlock.of(split), POOLED | GATED, "T-Patcher, ROME and X-Edit need.*Keep other methods"),
         "kn": (lambda: attribute_neurons(split, samples, steps=2), GATED, "knowledge neurons need plain FFNs"),
     }  # fmt: skip
     for work, without, reason in wants.values():

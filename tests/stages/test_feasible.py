@@ -55,4 +55,4 @@ def test_methods_that_need_no_hypernetwork_do_without_a_cls_token(world, capsys)
     assert checked(world, capsys, GAP, methods=["ft", "random_mask"]) == (0, "")
     rome = {"rome": {"artifacts": ["covariance"], "clamp": [4.0], "learning_rate": 0.5, "ridge": 1.0}}
     code, text = checked(world, capsys, GAP, editors=rome)
-    assert code == 2 and "T-Patcher and ROME need one that reads the CLS token" in text
+    assert code == 2 and "T-Patcher, ROME and X-Edit need one that reads the CLS token" in text

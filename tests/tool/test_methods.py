@@ -9,6 +9,7 @@ import torch
 from vitedit.config import DescentConfig
 from vitedit.editors import EDITORS, check_setting, editor_class
 from vitedit.errors import ConfigError
+from vitedit.learned.null_space import collect_null_space
 from vitedit.learned.statistics import collect
 from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import find_sites
@@ -87,11 +88,15 @@ def test_a_hypernetwork_on_the_command_line(place, run, hypernet):
     assert other[0] == 2 and "a hypernetwork for the sites" in other[2]
 
 
-@pytest.mark.parametrize(("method", "artifact"), [("t_patcher", "memory"), ("rome", "covariance")])
+@pytest.mark.parametrize(
+    ("method", "artifact"), [("t_patcher", "memory"), ("rome", "covariance"), ("x_edit", "null_space")]
+)
 def test_other_trained_artefacts_on_the_command_line(place, run, vit, images, method, artifact):
     split = Split(vit, find_sites(vit, "mlp", [3]))
-    for name, made in zip(("memory", "covariance"), collect(LastBlock.of(split), [images]), strict=True):
-        made.save(place.folder / f"{name}.safetensors", {})
+    last = LastBlock.of(split)
+    made = (*collect(last, [images]), collect_null_space(last, images[:4], [images], seed=0))
+    for name, one in zip(("memory", "covariance", "null_space"), made, strict=True):
+        one.save(place.folder / f"{name}.safetensors", {})
     words = [
         "--artifact",
         f"{artifact}={place.folder / artifact}.safetensors",

@@ -120,12 +120,16 @@ class MetaTrainConfig(MaskSearchConfig):
 
 
 class StatisticsConfig(Section):
-    """What T-Patcher's memory and ROME's key covariance are collected from."""
+    """What T-Patcher's memory, ROME's key covariance and X-Edit's null space are collected from."""
 
     images: Name | None = None
     """Pre-training images; null takes those of the pseudo-samples."""
     max_images: Positive | None = 40000
     """Images used, evenly spaced; null uses all."""
+    anchors: Positive = 500
+    """Images whose keys X-Edit leaves alone, evenly spaced."""
+    traced: Positive = 50
+    """Of the anchors, those whose predictions choose X-Edit's blocks."""
 
 
 class PredictedEditsConfig(Section):

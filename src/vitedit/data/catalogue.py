@@ -157,7 +157,7 @@ def needed(config: Config) -> list[Path]:
     models = [*config.backbones, *([stronger] if stronger else [])]
     images = [config.benchmark.images, *config.benchmark.styles, *config.locality_images]
     images.append(config.meta_train.pseudo.images)
-    images += [config.statistics_images] if {"memory", "covariance"} & config.artifacts else []
+    images += [config.statistics_images] if {"memory", "covariance", "null_space"} & config.artifacts else []
     taken_over = config.meta_train.checkpoint if "hypernet" in config.artifacts else None
     files = files_of(config, models, dict.fromkeys(images))
     return [*files, *([taken_over] if taken_over else [])]

@@ -21,6 +21,7 @@ EDITORS = {
     "kn_slots": "KnowledgeSlots",
     "spt": "SensitiveWeights",
     "rome": "Rome",
+    "x_edit": "XEdit",
     "lora": "LoRA",
     "ke": "KnowledgeEditor",
     "mend": "Mend",

@@ -71,6 +71,7 @@ METHODS = {
     "kn_slots": Look("KN, value slots", "#0F5C3A", "d", ":", size=6.5),
     "spt": Look("SPT", "#7C8A00", "h", "--", paper="Figure 4", size=6.5),
     "rome": Look("ROME", "#3B278C", "<", "-.", paper="Figure 4"),
+    "x_edit": Look("X-Edit (null space)", "#EB005E", "s", ":", size=6.5, hollow=True),
     "lora": Look("LoRA", "#45BCEB", "p", "--", paper="Figure 4", size=6.5),
     "ke": Look("KE", "#EB8FB5", "X", paper="Figure 4", size=6.5),
     "mend": Look("MEND", "#C832DB", ">", ":", paper="Figure 4"),

@@ -34,7 +34,7 @@ class Memory:
             ArtifactError: Missing, damaged, of another configuration, or of another width.
         """
         tensors, _ = load_tensors(path, depends)
-        return cls(_of_width(path, tensors, "queries", base.vit.embed_dim, "T-Patcher's memory"))
+        return cls(of_width(path, tensors, "queries", base.vit.embed_dim, "T-Patcher's memory"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Covariance:
             ArtifactError: Missing, damaged, of another configuration, or of another size.
         """
         tensors, meta = load_tensors(path, depends)
-        moment = _of_width(path, tensors, "second_moment", LastBlock.of(base).hidden, "ROME's covariance")
+        moment = of_width(path, tensors, "second_moment", LastBlock.of(base).hidden, "ROME's covariance")
         return cls(moment, int(meta.get("count", 0)))
 
 
@@ -111,7 +111,7 @@ def collect(last: LastBlock, batches: Iterable[Float[Tensor, "_ 3 side side"]]) 
     return memory, Covariance((total / count).cpu(), count)
 
 
-def _of_width(path: Path, tensors: Mapping[str, Tensor], name: str, width: int, what: str) -> Tensor:
+def of_width(path: Path, tensors: Mapping[str, Tensor], name: str, width: int, what: str) -> Tensor:
     """A tensor whose last axis is as wide as the backbone asks for."""
     found = tensors[name].shape[-1] if name in tensors else None
     if found != width:

@@ -1,4 +1,4 @@
-"""The last FFN with a CLS read-out: what the methods that edit it alone share (T-Patcher, ROME).
+"""The last FFN with a CLS read-out: what the methods that edit it alone share (T-Patcher, ROME), and X-Edit asks for.
 
 After the last FFN the head reads the CLS token and no other, so everything here runs on that one token.
 """
@@ -32,13 +32,13 @@ class LastBlock:
         vit = base.vit
         if not reads_cls(vit):
             raise ConfigError(
-                f"the head pools tokens by '{vit.global_pool}'; T-Patcher and ROME need one that reads the CLS token "
+                f"the head pools tokens by '{vit.global_pool}'; T-Patcher, ROME and X-Edit need one that reads the CLS token "
                 "(`global_pool: token`). Keep other methods (`methods: [...]`), or take another model."
             )
         mlp = blocks_of(vit)[-1].mlp
         if not isinstance(mlp, Mlp) or mlp.fc1.bias is None or mlp.fc2.bias is None:
             raise ConfigError(
-                f"the last FFN is {type(mlp).__name__}; T-Patcher and ROME need timm's plain Mlp with biases. "
+                f"the last FFN is {type(mlp).__name__}; T-Patcher, ROME and X-Edit need timm's plain Mlp with biases. "
                 "Keep other methods (`methods: [...]`), or take another model."
             )
         return cls(base.at("mlp", [-1]))

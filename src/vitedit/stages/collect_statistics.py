@@ -1,12 +1,18 @@
-"""Stage collect_statistics: what T-Patcher's memory and ROME's covariance need, in one pass over pre-training images."""
+"""Stage collect_statistics: what T-Patcher, ROME and X-Edit need to know of pre-training images."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 
 from vitedit.artifacts import provenance
-from vitedit.config import Config
+from vitedit.config import Config, TransformConfig
 from vitedit.data.benchmark import spaced
+from vitedit.data.images import ImageSet
+from vitedit.learned.null_space import collect_null_space
 from vitedit.learned.statistics import collect
 from vitedit.lineage import depends
 from vitedit.model.last_block import LastBlock
@@ -26,23 +32,35 @@ def collect_statistics(
     locality: Path,
     memory: Path,
     covariance: Path,
+    null_space: Path,
     device: torch.device,
 ) -> None:
-    """Writes the memory and the covariance of one backbone, from images that no edit is made from or measured on.
+    """Writes memory, covariance and null space of one backbone, from images that no edit is made from or measured on.
 
     Raises:
         ConfigError: The model has no CLS read-out.
         ImageError: No image is left, or one cannot be read.
     """
     last = LastBlock.of(Backbone.load(config, backbone, (), device).split)
-    images, places = open_unused(
+    images, unused = open_unused(
         config, config.statistics_images, backbone=backbone, benchmark=benchmark, locality=locality
     )
-    places = places[spaced(len(places), config.statistics.max_images)]
-    starts = range(0, len(places), BATCH)
-    transform = config.models[backbone].transform
-    batches = (images.read(places[start : start + BATCH], transform) for start in starts)
-    queries, moment = collect(last, track(batches, f"batches of {images.name}", len(starts)))
+    settings, transform = config.statistics, config.models[backbone].transform
+    places = unused[spaced(len(unused), settings.max_images)]
+    queries, moment = collect(last, _batches(images, places, transform))
+    anchors = places[spaced(len(places), settings.anchors)]
+    traced = images.read(anchors[spaced(len(anchors), settings.traced)], transform)
+    directions = collect_null_space(last, traced, _batches(images, anchors, transform), config.seed)
     made = provenance("collect_statistics", depends(config, "collect_statistics", backbone=backbone))
     queries.save(memory, made)
     moment.save(covariance, made)
+    directions.save(null_space, made)
+
+
+def _batches(
+    images: ImageSet, places: Int64[np.ndarray, " k"], transform: TransformConfig
+) -> Iterator[Float[Tensor, "_ 3 side side"]]:
+    """Some images of a set as the model's input."""
+    starts = range(0, len(places), BATCH)
+    read = (images.read(places[start : start + BATCH], transform) for start in starts)
+    return track(read, f"batches of {images.name}", len(starts))

@@ -91,7 +91,7 @@ def _check_trainings(config: Config, name: str, vit: VisionTransformer) -> None:
             f"meta_train.pseudo.patches: {list(config.meta_train.pseudo.patches)} does not fit the {grid} x {grid} patches of "
             f"'{name}'."
         )
-    if {"memory", "covariance"} & config.artifacts:
+    if {"memory", "covariance", "null_space"} & config.artifacts:
         LastBlock.of(Split(vit, find_sites(vit, "mlp", [len(vit.blocks) - 1])))
 
 
