@@ -64,7 +64,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
             "One edit each, added up",
             "The same, masks united",
             "Failures made right (%)",
-            "30",
+            "Failures in the edit",
         ],
         "figN_conflicts": [
             "Retention after 10 edits (%), by their order",

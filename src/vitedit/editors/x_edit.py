@@ -33,6 +33,7 @@ class XEdit(Editor):
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ("null_space",)
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

@@ -11,9 +11,9 @@ SEQUENCE, COMBINED = "sequence", "combined"
 """Edits one after another on one model; one edit from many failures."""
 
 RATES = ("success", "retention", "gr", "lr", "kept")
-"""Shares in [0, 1]. `success`: in a sequence, samples that are right directly after their edit, of all edits so far; of a combined
-edit, the failures that it makes right. `retention`: samples of all edits so far that are right now. `gr`: neighbours, images of
-the same failures, that are right now. `lr`: locality. `kept`: other images, right before any edit, that are right now."""
+"""Shares in [0, 1]. `success`: in a sequence, samples that are right directly after their edit, of all edits so far; of a
+combined edit, failures that it makes right. `retention`: samples of all edits so far that are right now. `gr`: neighbours, images
+of the same failures, that are right now. `lr`: locality. `kept`: other images, right before any edit, that are right now."""
 
 RELATIONS = ("same", "class", "opposite", "away", "towards", "other")
 """What a later edit has to do with an earlier one of label y, made where the model predicted p. `same`: the same y and p.
