@@ -58,6 +58,7 @@ ARTIFACTS: dict[str, str] = {
     "hypernet": "meta_train",
     "memory": "collect_statistics",
     "covariance": "collect_statistics",
+    "anchors": "collect_statistics",
     "ke": "train_editor",
     "mend": "train_editor",
 }

@@ -5,11 +5,12 @@ from vitedit.artifacts import load_table
 from vitedit.cli import main
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data.images import open_images
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.statistics import Covariance, Memory
 from vitedit.model.last_block import LastBlock
 from vitedit.tensors import load_tensors
 
-FILES = {name: f"{name}.safetensors" for name in ("memory", "covariance")} | {
+FILES = {name: f"{name}.safetensors" for name in ("memory", "covariance", "anchors")} | {
     name: f"{name}.parquet" for name in ("benchmark", "locality")
 }
 
@@ -24,8 +25,8 @@ def collect(world):
 
 @pytest.fixture
 def manifests(world):
-    """A world with its two manifests; at most five images for the statistics."""
-    world.configure(statistics={"images": "world", "max_images": 5})
+    """A world with its two manifests; at most five images for the statistics, two of them anchors."""
+    world.configure(statistics={"images": "world", "max_images": 5, "anchors": 2})
     assert world.run("build-benchmark") == 0 and world.run("build-locality") == 0
     return world
 
@@ -50,6 +51,8 @@ def test_the_memory_holds_images_that_are_neither_edited_nor_measured_on(manifes
     key = last.key(query).double()
     torch.testing.assert_close(covariance.second_moment, key.T @ key / 5, rtol=1e-4, atol=1e-6)
     assert covariance.count == 5
+    anchors = Anchors.load(manifests.results / FILES["anchors"], split)
+    assert torch.equal(anchors.images, images.read([chosen[0], chosen[2]], TransformConfig(size=24)))
     _, meta = load_tensors(manifests.results / FILES["memory"])
     assert meta["stage"] == "collect_statistics" and meta["depends"]["statistics"]["max_images"] == 5
 
@@ -58,4 +61,4 @@ def test_statistics_of_another_configuration_are_refused(manifests, capsys):
     manifests.configure(statistics={"images": "world"}, locality={"sources": ["world"], "gap": 0.5})
     assert collect(manifests) != 0
     assert "made under another configuration" in capsys.readouterr().err
-    assert not any((manifests.results / FILES[name]).exists() for name in ("memory", "covariance"))
+    assert not any((manifests.results / FILES[name]).exists() for name in ("memory", "covariance", "anchors"))

@@ -75,7 +75,7 @@ rule meta_train:
 
 
 rule collect_statistics:
-    """Memory of last-block queries (T-Patcher) and second moment of last-block keys (ROME) from pre-training images."""
+    """Memory of last-block queries (T-Patcher), second moment of last-block keys (ROME) and anchors from pre-training images."""
     input:
         given=ancient(given("collect_statistics")),
         weights=weights("collect_statistics"),
@@ -84,6 +84,7 @@ rule collect_statistics:
     output:
         memory="<results>/{backbone}/memory.safetensors",
         covariance="<results>/{backbone}/covariance.safetensors",
+        anchors="<results>/{backbone}/anchors.safetensors",
     log:
         "<logs>/collect_statistics/{backbone}.log",
     benchmark:
@@ -101,11 +102,11 @@ rule collect_statistics:
         code=lineage.code("collect_statistics"),
         data=data_version("collect_statistics"),
     message:
-        "Memory and key covariance of {wildcards.backbone}"
+        "Memory, key covariance and anchors of {wildcards.backbone}"
     shell:
         "vitedit collect-statistics --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --locality {input.locality}"
-        " --memory {output.memory} --covariance {output.covariance} &> {log}"
+        " --memory {output.memory} --covariance {output.covariance} --anchors {output.anchors} &> {log}"
 
 
 rule train_editor:

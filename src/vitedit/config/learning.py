@@ -120,12 +120,14 @@ class MetaTrainConfig(MaskSearchConfig):
 
 
 class StatisticsConfig(Section):
-    """What T-Patcher's memory and ROME's key covariance are collected from."""
+    """What T-Patcher's memory, ROME's key covariance and refine_heads's anchors are collected from."""
 
     images: Name | None = None
     """Pre-training images; null takes those of the pseudo-samples."""
     max_images: Positive | None = 40000
     """Images used, evenly spaced; null uses all."""
+    anchors: Positive = 128
+    """Of these, evenly spaced, the anchors on which refine_heads keeps predictions."""
 
 
 class PredictedEditsConfig(Section):

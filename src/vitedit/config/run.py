@@ -60,7 +60,7 @@ class Config(Section):
     meta_train: MetaTrainConfig
     """The hypernetwork."""
     statistics: StatisticsConfig = StatisticsConfig()
-    """Memory and key covariance."""
+    """Memory, key covariance and anchors."""
     tuning: TuningConfig = TuningConfig()
     """The budget of trials."""
     train_editor: TrainEditorConfig = TrainEditorConfig()
@@ -190,7 +190,7 @@ class Config(Section):
 
     @property
     def statistics_images(self) -> str:
-        """Images that memory and covariance are collected from."""
+        """Images that memory, covariance and anchors are collected from."""
         return self.statistics.images or self.meta_train.pseudo.images
 
     @property

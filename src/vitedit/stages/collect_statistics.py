@@ -1,4 +1,4 @@
-"""Stage collect_statistics: what T-Patcher's memory and ROME's covariance need, in one pass over pre-training images."""
+"""Stage collect_statistics: T-Patcher's memory, ROME's covariance and refine_heads's anchors, from pre-training images."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import torch
 from vitedit.artifacts import provenance
 from vitedit.config import Config
 from vitedit.data.benchmark import spaced
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.statistics import collect
 from vitedit.lineage import depends
 from vitedit.model.last_block import LastBlock
@@ -26,9 +27,10 @@ def collect_statistics(
     locality: Path,
     memory: Path,
     covariance: Path,
+    anchors: Path,
     device: torch.device,
 ) -> None:
-    """Writes the memory and the covariance of one backbone, from images that no edit is made from or measured on.
+    """Writes the memory, the covariance and the anchors of one backbone, from images that no edit is made from or measured on.
 
     Raises:
         ConfigError: The model has no CLS read-out.
@@ -46,3 +48,5 @@ def collect_statistics(
     made = provenance("collect_statistics", depends(config, "collect_statistics", backbone=backbone))
     queries.save(memory, made)
     moment.save(covariance, made)
+    some = places[spaced(len(places), config.statistics.anchors)]
+    Anchors(images.read(some, transform)).save(anchors, made)
