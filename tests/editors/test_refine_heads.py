@@ -151,7 +151,8 @@ def drift(base, edits, images):
 
 def test_protection_lowers_the_drift_on_the_anchors(base, pairs, editor, images):
     free, kept = (
-        drift(base, replace(editor, protection=weight).edit(base, pairs), images[6:]) for weight in (0.0, 30.0)
+        drift(base, replace(editor, protection=weight).edit(base, pairs), images[6:])
+        for weight in (0.0, 30.0)
     )
     assert (kept < 0.8 * free).all()
 
@@ -212,7 +213,9 @@ def test_anchors_survive_the_round_trip(base, images, tmp_path):
 def test_anchors_of_another_size_and_other_artefacts_are_refused(base, tmp_path):
     path = tmp_path / "anchors.safetensors"
     Anchors(torch.zeros(2, 3, 32, 32)).save(path, {})
-    with pytest.raises(ArtifactError, match="32 x 32 pixels there, but the model takes 24 x 24.*collect_stat"):
+    with pytest.raises(
+        ArtifactError, match="32 x 32 pixels there, but the model takes 24 x 24.*collect_stat"
+    ):
         Anchors.load(path, base)
     save_tensors(path, {"queries": torch.zeros(2, 3)}, {})
     with pytest.raises(ArtifactError, match="not refine_heads's anchors; it holds queries"):
