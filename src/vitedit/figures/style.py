@@ -63,7 +63,6 @@ REFERENCES = ("random_mask", "ft")
 METHODS = {
     PROPOSED: Look("Learned mask (proposed)", BLUE, "o", paper="Figure 4", size=7, width=2.8, layer=4),
     "searched_mask": Look("Searched mask", "#00264D", "o", "--", size=7, width=1.8, layer=3, hollow=True),
-    "refine_heads": Look("Heads removed, projection", "#8A5A44", "*", ":", size=9),
     "ft": Look("Fine-tuning (FT)", VERMILION, "*", paper="Figure 4", size=13, layer=3.5),
     "ft_l1": Look("FT + ℓ1", "#D9A520", "^", paper="Figure 4"),
     "ft_l2": Look("FT + ℓ2", "#7A3B10", "v", "--", paper="Figure 4"),
@@ -75,6 +74,7 @@ METHODS = {
     "lora": Look("LoRA", "#45BCEB", "p", "--", paper="Figure 4", size=6.5),
     "ke": Look("KE", "#EB8FB5", "X", paper="Figure 4", size=6.5),
     "mend": Look("MEND", "#C832DB", ">", ":", paper="Figure 4"),
+    "refine_heads": Look("Heads removed, projection", "#2D1EFF", "D", ":", size=5.5, hollow=True),
     "random_mask": Look("Random mask", GREY, "s", paper="Figure 5a", layer=2.2),
 }
 SPARE = [
