@@ -18,6 +18,7 @@ from models import MODELS, random_split
 from vitedit.config import Config, DescentConfig
 from vitedit.config_files import load
 from vitedit.editors import build, editor_class
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.conditioner import KeNetwork
 from vitedit.learned.mend import MendNetwork
 from vitedit.learned.null_space import NullSpace
@@ -36,7 +37,7 @@ MEBI = 2**20
 
 def artifact(name: str, split: Split, config: Config, images: int) -> Any:
     """An artefact of the right shape with random content: what it knows costs nothing, its size does."""
-    width = split.vit.embed_dim
+    width, side = split.vit.embed_dim, split.vit.patch_embed.img_size
     hidden = split.weights["blocks.7.mlp.fc1.weight"].shape[0]
     last = split.at("mlp", [-3, -2, -1])
     made = {
@@ -44,6 +45,7 @@ def artifact(name: str, split: Split, config: Config, images: int) -> Any:
         "memory": lambda: Memory(torch.randn(images, width)),
         "covariance": lambda: Covariance(_moment(hidden), images),
         "null_space": lambda: _null_space(last, hidden, config.statistics.anchors),
+        "anchors": lambda: Anchors(torch.randn(config.statistics.kept, 3, *side)),
         "ke": lambda: KeNetwork.for_split(last, config.train_editor.ke),
         "mend": lambda: MendNetwork.for_split(last, config.train_editor.mend),
     }[name]()

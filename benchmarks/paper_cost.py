@@ -15,6 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.config import Config, MaskSearchConfig
 from vitedit.config_files import load
+from vitedit.editors.refine_heads import RefineHeads
 from vitedit.learned.tracing import COPIES as NOISED
 from vitedit.model.sites import Part
 from vitedit.model.vit import build_vit
@@ -36,6 +37,8 @@ class Network:
     depth: int
     patch: int
     classes: int
+    heads: int
+    """Attention heads of a block."""
 
     @classmethod
     def of(cls, vit: VisionTransformer) -> "Network":
@@ -44,7 +47,8 @@ class Network:
         hidden = block.mlp.fc1.weight.shape[0]
         tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
         patch = 2 * vit.patch_embed.num_patches * kernel.numel()
-        return cls(tokens, vit.embed_dim, hidden, len(vit.blocks), patch, vit.num_classes)
+        heads = block.attn.num_heads
+        return cls(tokens, vit.embed_dim, hidden, len(vit.blocks), patch, vit.num_classes, heads)
 
     def products(self, part: Part, last: bool = False) -> list[tuple[int, float]]:
         """Operations of the products of half a block, each with the passes that its backward needs for its input.
@@ -230,6 +234,14 @@ def _gradients(settings: MaskSearchConfig) -> int:
     return settings.search_steps * settings.inner_steps + 1
 
 
+def _without_heads(run: Run) -> int:
+    """Every head of the last blocks removed in turn, the anchors without those chosen, a projection at every update."""
+    net, anchors, first = run.net, run.config.statistics.kept, run.net.depth - RefineHeads.blocks
+    scored = net.heads * sum(net.forward(block, "attn") for block in range(first, net.depth))
+    refined = anchors * (net.forward(first, "attn") + 2 * run.known.updates * net.head)
+    return net.prefix(first, "attn") + scored + refined
+
+
 EDIT: dict[str, Callable[[Run], int]] = {
     "hypernet": lambda run: run.net.whole + _descent(run),
     "searched_mask": _searched,
@@ -241,6 +253,7 @@ EDIT: dict[str, Callable[[Run], int]] = {
     "lora": _low_rank,
     "ke": lambda run: _predicted(run, 5),
     "mend": lambda run: _predicted(run, 1, _mend_network(run)),
+    "refine_heads": _without_heads,
 }
 """Method -> operations of one edit; of a method that is not here, those of a descent."""
 CUT: dict[str, Callable[[Run], tuple[int, Part]]] = {
@@ -250,6 +263,7 @@ CUT: dict[str, Callable[[Run], tuple[int, Part]]] = {
     "lora": lambda run: (0, "attn"),
     "ke": lambda run: (run.net.depth - 3, "mlp"),
     "mend": lambda run: (run.net.depth - 3, "mlp"),
+    "refine_heads": lambda run: (run.net.depth - RefineHeads.blocks, "attn"),
 }
 """Method -> where its edited models begin; of a method that is not here, before the run's first site."""
 

@@ -83,7 +83,7 @@ def test_methods_that_wait_for_the_same_stages_share_jobs():
         "lora-random_mask-searched_mask-spt",
         "hypernet",
         "ke-mend",
-        "rome-t_patcher-x_edit",
+        "refine_heads-rome-t_patcher-x_edit",
     ]
     alone = CONFIG.model_copy(update={"methods_per_job": 1})
     assert sorted(lots(alone, CONFIG.editors)) == sorted(CONFIG.editors)

@@ -39,7 +39,7 @@ STAGES = {
     "search-layers": "searches the window of blocks where edits generalize and stay local",
     "meta-train": "meta-trains the hypernetwork that says where to edit",
     "import-hypernet": "turns a hypernetwork of the published code into one of ours",
-    "collect-statistics": "collects T-Patcher's memory, ROME's key covariance and X-Edit's null space from pre-training images",
+    "collect-statistics": "collects from pre-training images what T-Patcher, ROME, X-Edit and refine_heads know of them",
     "train-editor": "meta-trains a network that predicts the edit itself (KE, MEND)",
     "tune": "tries a method's hyper-parameters on held-out groups",
     "tuning": "collects the trials of all methods and writes the best as a configuration",

@@ -62,6 +62,7 @@ ARTIFACTS: dict[str, str] = {
     "memory": "collect_statistics",
     "covariance": "collect_statistics",
     "null_space": "collect_statistics",
+    "anchors": "collect_statistics",
     "ke": "train_editor",
     "mend": "train_editor",
 }

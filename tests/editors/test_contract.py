@@ -12,6 +12,7 @@ from vitedit.editors import EDITORS, editor_class
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
 from vitedit.errors import ConfigError
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.conditioner import KeNetwork
 from vitedit.learned.mend import MendNetwork
 from vitedit.learned.network import last_ffns
@@ -42,6 +43,7 @@ SETTINGS: dict[str, dict] = {
     "mend": {"scale": 1.0},
     "random_mask": {"sparsity": 0.5, "seed": 0, **RATE},
     "searched_mask": {"sparsity": 0.5, "seed": 0, "inner_learning_rate": 0.1, "search_steps": 3, **RATE},
+    "refine_heads": {"learning_rate": 0.1, "protection": 0.0, "blocks": 2},
 }
 LAST_FFNS = {f"blocks.{block}.mlp.fc{half}.weight" for block in (1, 2, 3) for half in (1, 2)}
 CHANGED = {
@@ -52,6 +54,7 @@ CHANGED = {
     "lora": {f"blocks.{block}.attn.qkv.weight" for block in range(4)},
     "ke": LAST_FFNS,
     "mend": LAST_FFNS,
+    "refine_heads": {"blocks.2.attn.proj.weight", "blocks.3.attn.proj.weight", "head.weight"},
 }
 """Parameters that a method changes, where they are not the run's sites."""
 DESCENT = DescentConfig(max_steps=25, stop_loss=0.05)
@@ -67,14 +70,8 @@ def train(split, images):
     last = last_ffns(split)
     ke = KeNetwork.for_split(last, KeTrainConfig(max_scale=0.1)).eval().requires_grad_(False)
     mend = MendNetwork.for_split(last, MendTrainConfig(alpha=0.1)).eval().requires_grad_(False)
-    return {
-        "hypernet": hypernet,
-        "memory": memory,
-        "covariance": covariance,
-        "null_space": null_space,
-        "ke": ke,
-        "mend": mend,
-    }
+    learned = {"hypernet": hypernet, "memory": memory, "covariance": covariance, "null_space": null_space}
+    return learned | {"ke": ke, "mend": mend, "anchors": Anchors(images[6:])}
 
 
 @pytest.fixture(scope="module")

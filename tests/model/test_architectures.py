@@ -13,12 +13,15 @@ from torch.func import functional_call
 from vitedit.config import DescentConfig, ModelConfig, TransformConfig
 from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
+from vitedit.editors.refine_heads import RefineHeads
 from vitedit.errors import ConfigError, UnknownNameError
+from vitedit.learned.anchors import Anchors
 from vitedit.model.edits import Samples
 from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split, build_vit, load_vit
 from vitedit.where.attribution import attribute_neurons
+from vitedit.where.heads import cut_before_heads
 
 DESCENT = DescentConfig(max_steps=20, stop_loss=0.1)
 EDITORS = {
@@ -81,6 +84,7 @@ def test_methods_refuse_a_family_only_where_it_lacks_what_they_read(family, mode
         "hypernet": (lambda: split.cls(photos), NO_CLS, "no CLS token.*Keep other methods"),
         "last FFN": (lambda: LastBlock.of(split), POOLED | GATED, "T-Patcher, ROME and X-Edit need.*Keep other methods"),
         "kn": (lambda: attribute_neurons(split, samples, steps=2), GATED, "knowledge neurons need plain FFNs"),
+        "heads": (lambda: cut_before_heads(split, 2), POOLED, "refine_heads needs.*Keep other methods"),
     }  # fmt: skip
     for work, without, reason in wants.values():
         if family in without:
@@ -88,6 +92,24 @@ def test_methods_refuse_a_family_only_where_it_lacks_what_they_read(family, mode
                 work()
         else:
             work()
+
+
+def test_attention_heads_are_removed_wherever_the_head_reads_cls(family, model, photos):
+    """Against a model without these columns; then a whole edit."""
+    if family in POOLED:
+        return
+    labels = model(photos[:2]).topk(2).indices[:, 1]
+    editor = RefineHeads(DESCENT, 0.1, protection=0.0, anchors=Anchors(photos[2:]), blocks=2)
+    edits = editor.edit(Split(model, ()), Samples(photos[:2, None], labels, ("a.png", "b.png")))
+    assert edits.converged.all()
+    cut = editor.cut(Split(model, ()))
+    logits = cut.run(cut.prefix(photos)[None], edits.changes)
+    for i in range(2):
+        changed = {name: tensor[i] for name, tensor in edits.changed.items()}
+        torch.testing.assert_close(
+            logits[i], functional_call(model, changed, (photos,)), rtol=1e-4, atol=1e-4
+        )
+        assert logits[i, i].argmax() == labels[i]
 
 
 REFUSED = {

@@ -5,12 +5,13 @@ from vitedit.artifacts import load_table
 from vitedit.cli import main
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data.images import open_images
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.null_space import NullSpace, collect_null_space
 from vitedit.learned.statistics import Covariance, Memory
 from vitedit.model.last_block import LastBlock
 from vitedit.tensors import load_tensors
 
-FILES = {name: f"{name}.safetensors" for name in ("memory", "covariance", "null_space")} | {
+FILES = {name: f"{name}.safetensors" for name in ("memory", "covariance", "null_space", "anchors")} | {
     name: f"{name}.parquet" for name in ("benchmark", "locality")
 }
 
@@ -25,8 +26,8 @@ def collect(world):
 
 @pytest.fixture
 def manifests(world):
-    """A world with its two manifests; at most five images for the statistics, four of them anchors, two traced."""
-    world.configure(statistics={"images": "world", "max_images": 5, "anchors": 4, "traced": 2})
+    """A world with its two manifests; at most five images for the statistics, four of them anchors, two traced, two kept."""
+    world.configure(statistics={"images": "world", "max_images": 5, "anchors": 4, "traced": 2, "kept": 2})
     assert world.run("build-benchmark") == 0 and world.run("build-locality") == 0
     return world
 
@@ -57,6 +58,8 @@ def test_the_memory_holds_images_that_are_neither_edited_nor_measured_on(manifes
     torch.testing.assert_close(null_space.effects, expected.effects)
     torch.testing.assert_close(null_space.values, expected.values)
     assert null_space.count == 4 and null_space.blocks == expected.blocks
+    kept = Anchors.load(manifests.results / FILES["anchors"], split)
+    assert torch.equal(kept.images, images.read([chosen[0], chosen[2]], TransformConfig(size=24)))
     _, meta = load_tensors(manifests.results / FILES["memory"])
     assert meta["stage"] == "collect_statistics" and meta["depends"]["statistics"]["max_images"] == 5
 
@@ -65,6 +68,5 @@ def test_statistics_of_another_configuration_are_refused(manifests, capsys):
     manifests.configure(statistics={"images": "world"}, locality={"sources": ["world"], "gap": 0.5})
     assert collect(manifests) != 0
     assert "made under another configuration" in capsys.readouterr().err
-    assert not any(
-        (manifests.results / FILES[name]).exists() for name in ("memory", "covariance", "null_space")
-    )
+    learned = ("memory", "covariance", "null_space", "anchors")
+    assert not any((manifests.results / FILES[name]).exists() for name in learned)

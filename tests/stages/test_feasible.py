@@ -56,3 +56,6 @@ def test_methods_that_need_no_hypernetwork_do_without_a_cls_token(world, capsys)
     rome = {"rome": {"artifacts": ["covariance"], "clamp": [4.0], "learning_rate": 0.5, "ridge": 1.0}}
     code, text = checked(world, capsys, GAP, editors=rome)
     assert code == 2 and "T-Patcher, ROME and X-Edit need one that reads the CLS token" in text
+    heads = {"refine_heads": {"artifacts": ["anchors"], "protection": [1.0], "learning_rate": 0.01}}
+    code, text = checked(world, capsys, GAP, editors=heads)
+    assert code == 2 and "refine_heads needs one that reads the CLS token" in text

@@ -9,6 +9,7 @@ import torch
 from vitedit.config import DescentConfig
 from vitedit.editors import EDITORS, check_setting, editor_class
 from vitedit.errors import ConfigError
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.null_space import collect_null_space
 from vitedit.learned.statistics import collect
 from vitedit.model.last_block import LastBlock
@@ -111,6 +112,29 @@ def test_other_trained_artefacts_on_the_command_line(place, run, vit, images, me
     code, _, complaint = run("apply", patch, *place.model(), "-o", edited)
     grows = method == "t_patcher"
     assert code == (2 if grows else 0) and ("adds neurons" in complaint) is grows
+    page = str(place.folder / "fix.html")
+    assert run("report", patch, *place.model(), "--neighbours", str(place.world(0)), "-o", page)[0] == 0
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_attention_heads_are_removed_on_the_command_line(place, run, images, heads):
+    """The patch holds the classification head too; without removed heads nothing else."""
+    Anchors(images).save(place.folder / "anchors.safetensors", {})
+    words = [
+        "--artifact",
+        f"anchors={place.folder / 'anchors.safetensors'}",
+        "--method",
+        "refine_heads",
+        "--anyway",
+        "--set",
+        f"heads={heads}",
+    ]
+    code, said, complaint = run(*place.edit(*words, quick=False))
+    assert code == 0, complaint
+    assert "head.weight" in said and ("attn.proj" in said) is (heads > 0)
+    patch, edited = str(place.folder / "fix.safetensors"), str(place.folder / "edited.safetensors")
+    assert run("inspect", patch)[0] == 0
+    assert run("apply", patch, *place.model(), "-o", edited)[0] == 0
     page = str(place.folder / "fix.html")
     assert run("report", patch, *place.model(), "--neighbours", str(place.world(0)), "-o", page)[0] == 0
 

@@ -78,7 +78,7 @@ def test_an_output_without_a_folder(place, run):
     refused(run, place.edit(output="world"), "is a folder; name a file")
 
 
-@pytest.mark.parametrize("method", ["hypernet", "t_patcher", "rome", "x_edit", "ke", "mend"])
+@pytest.mark.parametrize("method", ["hypernet", "t_patcher", "rome", "x_edit", "ke", "mend", "refine_heads"])
 def test_a_method_that_needs_training(place, run, method):
     words = replaced(place.edit(), "ft", method)
     flag = "--hypernet FILE" if method == "hypernet" else "--artifact"

@@ -75,7 +75,7 @@ rule meta_train:
 
 
 rule collect_statistics:
-    """Memory of queries (T-Patcher), second moment of keys (ROME) and null space (X-Edit) from pre-training images."""
+    """What T-Patcher, ROME, X-Edit and refine_heads need to know of pre-training images."""
     input:
         given=ancient(given("collect_statistics")),
         weights=weights("collect_statistics"),
@@ -85,6 +85,7 @@ rule collect_statistics:
         memory="<results>/{backbone}/memory.safetensors",
         covariance="<results>/{backbone}/covariance.safetensors",
         null_space="<results>/{backbone}/null_space.safetensors",
+        anchors="<results>/{backbone}/anchors.safetensors",
     log:
         "<logs>/collect_statistics/{backbone}.log",
     benchmark:
@@ -102,11 +103,11 @@ rule collect_statistics:
         code=lineage.code("collect_statistics"),
         data=data_version("collect_statistics"),
     message:
-        "Memory, key covariance and null space of {wildcards.backbone}"
+        "Memory, key covariance, null space and anchors of {wildcards.backbone}"
     shell:
         "vitedit collect-statistics --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
-        " --benchmark {input.benchmark} --locality {input.locality}"
-        " --memory {output.memory} --covariance {output.covariance} --null-space {output.null_space} &> {log}"
+        " --benchmark {input.benchmark} --locality {input.locality} --memory {output.memory}"
+        " --covariance {output.covariance} --null-space {output.null_space} --anchors {output.anchors} &> {log}"
 
 
 rule train_editor:

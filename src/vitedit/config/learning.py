@@ -120,7 +120,7 @@ class MetaTrainConfig(MaskSearchConfig):
 
 
 class StatisticsConfig(Section):
-    """What T-Patcher's memory, ROME's key covariance and X-Edit's null space are collected from."""
+    """What T-Patcher's memory, ROME's key covariance, X-Edit's null space and refine_heads's anchors are collected from."""
 
     images: Name | None = None
     """Pre-training images; null takes those of the pseudo-samples."""
@@ -130,6 +130,8 @@ class StatisticsConfig(Section):
     """Images whose keys X-Edit leaves alone, evenly spaced."""
     traced: Positive = 50
     """Of the anchors, those whose predictions choose X-Edit's blocks."""
+    kept: Positive = 128
+    """Anchors, evenly spaced, that are kept as images: refine_heads keeps predictions on them."""
 
 
 class PredictedEditsConfig(Section):

@@ -61,7 +61,7 @@ class Config(Section):
     meta_train: MetaTrainConfig
     """The hypernetwork."""
     statistics: StatisticsConfig = StatisticsConfig()
-    """Memory, key covariance and null space."""
+    """Memory, key covariance, null space and anchors."""
     tuning: TuningConfig = TuningConfig()
     """The budget of trials."""
     train_editor: TrainEditorConfig = TrainEditorConfig()
@@ -195,7 +195,7 @@ class Config(Section):
 
     @property
     def statistics_images(self) -> str:
-        """Images that memory, covariance and null space are collected from."""
+        """Images that memory, covariance, null space and anchors are collected from."""
         return self.statistics.images or self.meta_train.pseudo.images
 
     @property

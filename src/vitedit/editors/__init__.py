@@ -27,6 +27,7 @@ EDITORS = {
     "mend": "Mend",
     "random_mask": "RandomMask",
     "searched_mask": "SearchedMask",
+    "refine_heads": "RefineHeads",
 }
 """Method -> its class in `vitedit.editors.<method>`, imported when it is asked for."""
 

@@ -75,6 +75,7 @@ METHODS = {
     "lora": Look("LoRA", "#45BCEB", "p", "--", paper="Figure 4", size=6.5),
     "ke": Look("KE", "#EB8FB5", "X", paper="Figure 4", size=6.5),
     "mend": Look("MEND", "#C832DB", ">", ":", paper="Figure 4"),
+    "refine_heads": Look("Heads removed, projection", "#2D1EFF", "D", ":", size=5.5, hollow=True),
     "random_mask": Look("Random mask", GREY, "s", paper="Figure 5a", layer=2.2),
 }
 SPARE = [

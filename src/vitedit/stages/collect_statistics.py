@@ -1,4 +1,4 @@
-"""Stage collect_statistics: what T-Patcher, ROME and X-Edit need to know of pre-training images."""
+"""Stage collect_statistics: what T-Patcher, ROME, X-Edit and refine_heads need to know of pre-training images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from vitedit.artifacts import provenance
 from vitedit.config import Config, TransformConfig
 from vitedit.data.benchmark import spaced
 from vitedit.data.images import ImageSet
+from vitedit.learned.anchors import Anchors
 from vitedit.learned.null_space import collect_null_space
 from vitedit.learned.statistics import collect
 from vitedit.lineage import depends
@@ -33,9 +34,10 @@ def collect_statistics(
     memory: Path,
     covariance: Path,
     null_space: Path,
+    anchors: Path,
     device: torch.device,
 ) -> None:
-    """Writes memory, covariance and null space of one backbone, from images that no edit is made from or measured on.
+    """Writes memory, covariance, null space and anchors of one backbone, from images that no edit is made from or measured on.
 
     Raises:
         ConfigError: The model has no CLS read-out.
@@ -48,13 +50,15 @@ def collect_statistics(
     settings, transform = config.statistics, config.models[backbone].transform
     places = unused[spaced(len(unused), settings.max_images)]
     queries, moment = collect(last, _batches(images, places, transform))
-    anchors = places[spaced(len(places), settings.anchors)]
-    traced = images.read(anchors[spaced(len(anchors), settings.traced)], transform)
-    directions = collect_null_space(last, traced, _batches(images, anchors, transform), config.seed)
+    left_alone = places[spaced(len(places), settings.anchors)]
+    traced = images.read(left_alone[spaced(len(left_alone), settings.traced)], transform)
+    directions = collect_null_space(last, traced, _batches(images, left_alone, transform), config.seed)
     made = provenance("collect_statistics", depends(config, "collect_statistics", backbone=backbone))
     queries.save(memory, made)
     moment.save(covariance, made)
     directions.save(null_space, made)
+    kept = places[spaced(len(places), settings.kept)]
+    Anchors(images.read(kept, transform)).save(anchors, made)
 
 
 def _batches(

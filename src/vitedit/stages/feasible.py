@@ -12,6 +12,7 @@ from vitedit.errors import ConfigError, ViteditError
 from vitedit.model.last_block import LastBlock
 from vitedit.model.sites import Part, find_sites
 from vitedit.model.vit import Split, build_vit
+from vitedit.where.heads import cut_before_heads
 from vitedit.where.masks import kept_units
 from vitedit.where.search import windows
 
@@ -91,7 +92,9 @@ def _check_trainings(config: Config, name: str, vit: VisionTransformer) -> None:
             f"meta_train.pseudo.patches: {list(config.meta_train.pseudo.patches)} does not fit the {grid} x {grid} patches of "
             f"'{name}'."
         )
-    if {"memory", "covariance", "null_space"} & config.artifacts:
+    if "anchors" in config.artifacts:
+        cut_before_heads(Split(vit, ()), 1)
+    if {"memory", "covariance", "null_space", "anchors"} & config.artifacts:  # one stage collects all of them
         LastBlock.of(Split(vit, find_sites(vit, "mlp", [len(vit.blocks) - 1])))
 
 

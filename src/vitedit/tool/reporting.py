@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +127,7 @@ class _Gallery:
     def look(self, images: ImageSet) -> Seen:
         """What the base model and the edited one take images for."""
         changed = {name: values[0] for name, values in self.patch.replaced(self.vit).items()}
-        cut = Split(self.vit, tuple(Site(name, 0) for name in changed))
-        return look_at(cut, [changed], images, self.patch.about.model.transform)
+        return look_at(_cut(self.vit, changed), [changed], images, self.patch.about.model.transform)
 
     def section(
         self,
@@ -155,6 +154,12 @@ class _Gallery:
 
     def _words(self, index: int, probability: float) -> str:
         return f"{class_name(index, self.classes)} ({text.percent(probability)})"
+
+
+def _cut(vit: VisionTransformer, changed: Iterable[str]) -> Split:
+    """The model cut before all changed parameters: the first one in a block, or the last block where the head alone changed."""
+    sites = tuple(Site(name, 0) for name in changed if name.startswith("blocks."))
+    return Split(vit, sites) if sites else Split(vit, ()).at("attn", [-1])
 
 
 def _thumbnail(picture: Image.Image) -> str:
