@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plain
 import torch
@@ -94,7 +95,7 @@ class Bench:
     def locality(self) -> tuple[Work, int, Work, int]:
         """An edit on a locality image."""
         edits, tokens = self.edit(), self.split.prefix(self.near)
-        one = {name: tensor[0] for name, tensor in edits.changed.items()}
+        one = {name: tensor[0] for name, tensor in edits.take(np.array([0])).changed.items()}
         theirs = lambda: plain.locality(self.split.vit, one, self.near)  # noqa: E731
         return (
             theirs,
