@@ -3,7 +3,7 @@
 import pandas as pd
 
 from vitedit.tool import text
-from vitedit.tool.text import printable, table
+from vitedit.tool.layout import printable, table
 
 
 def test_columns_are_aligned_and_nothing_acts_on_the_terminal():
