@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.errors import ArtifactError, ConfigError
 from vitedit.tool.failures import Failures
-from vitedit.tool.layout import few
+from vitedit.tool.layout import few, printable
 from vitedit.tool.pictures import NEEDS_TABLE
 from vitedit.tool.tables import is_table
 
@@ -39,7 +39,7 @@ class Given:
         count = (
             f"{len(right)} of {len(failures.samples)} images are left out, for the model is right about them"
         )
-        return wrong, [f"{count}: {few(right)}."] if right else []
+        return wrong, [printable(f"{count}: {few(right)}.")] if right else []
 
     @property
     def folders(self) -> list[Path]:
