@@ -30,7 +30,7 @@ from vitedit.tool.tables import read_table
 SIDE = 160
 """Of a thumbnail's longer side, in pixels."""
 MOST_CARDS = 60
-"""Images of one section; the page says how many it leaves out."""
+"""Neighbours, or images that flipped; the page says how many it leaves out."""
 
 
 @dataclass(frozen=True)
@@ -79,31 +79,32 @@ class Gallery:
         seen: Seen,
         fine: Bool[np.ndarray, "images"],
         shown: Bool[np.ndarray, "images"] | None = None,
+        most: int = MOST_CARDS,
     ) -> Section:
-        """The images as cards, all or those that are `shown`."""
+        """The images as cards, all or those that are `shown`, at most so many."""
         places = range(len(seen)) if shown is None else shown.nonzero()[0].tolist()
-        several = images.labels is not None and len(self.patch.about.labels) > 1
-        cards = [
-            Card(
-                images.files[at],
-                _thumbnail(images.picture(at)),
-                class_name(int(images.labels[at]), self.classes)
-                if several and images.labels is not None
-                else "",
-                self._words(int(seen.before[at]), float(seen.sure_before[at])),
-                self._words(int(seen.after[0, at]), float(seen.sure_after[0, at])),
-                bool(fine[at]),
-            )
-            for at in places[:MOST_CARDS]
-        ]
-        return Section(title, words, cards, max(0, len(places) - MOST_CARDS))
+        cards = [self._card(images, seen, at, bool(fine[at])) for at in places[:most]]
+        return Section(title, words, cards, len(places) - len(cards))
 
-    def labelled(self, title: str, images: ImageSet, labels: Int64[np.ndarray, "images"]) -> Section:
+    def labelled(
+        self, title: str, images: ImageSet, labels: Int64[np.ndarray, "images"], most: int = MOST_CARDS
+    ) -> Section:
         """Images with their right classes, and how many are right."""
         seen = self.look(images)
         right, before = seen.after[0] == labels, seen.before == labels
         words = f"{right.sum()} of {len(seen)} right after the edit, {before.sum()} before."
-        return self.section(title, words, images, seen, right)
+        return self.section(title, words, images, seen, right, most=most)
+
+    def _card(self, images: ImageSet, seen: Seen, at: int, fine: bool) -> Card:
+        labels = images.labels if len(self.patch.about.labels) > 1 else None
+        return Card(
+            images.files[at],
+            _thumbnail(images.picture(at)),
+            "" if labels is None else class_name(int(labels[at]), self.classes),
+            self._words(int(seen.before[at]), float(seen.sure_before[at])),
+            self._words(int(seen.after[0, at]), float(seen.sure_after[0, at])),
+            fine,
+        )
 
     def _words(self, index: int, probability: float) -> str:
         return f"{class_name(index, self.classes)} ({percent(probability)})"
@@ -160,7 +161,8 @@ def _sections(
     own = {record.sha256 for record in about.images}
     if samples is not None and samples.labels is not None:
         title = "The sample" if len(samples) == 1 else "The samples"
-        yield gallery.labelled(f"{title} that the edit was made from", samples, samples.labels)
+        title, count = f"{title} that the edit was made from", len(samples)
+        yield gallery.labelled(title, samples, samples.labels, count)
     if neighbours is not None:
         near = open_neighbours(neighbours, own, about.labels, gallery.classes, gallery.vit.num_classes)
         assert near.labels is not None  # `open_neighbours` made sure
