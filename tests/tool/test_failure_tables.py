@@ -6,7 +6,7 @@ import pytest
 from tables_place import edit_all, failures_of, write_table
 from test_refusals import refused
 from tiny import TINY
-from tool_place import several_failures
+from tool_place import ranked, several_failures
 
 import vitedit
 from vitedit.errors import ConfigError
@@ -101,8 +101,12 @@ def test_neighbours_have_their_own_labels(place, run):
     table = write_table(place.folder / "near.csv", [own, *rows])
     code, said, complaint = run(*edit_all(place, "--anyway", "--neighbours", str(table)))
     assert code == 0 and "of 8 neighbours right" in said, complaint
-    about = Patch.load(place.folder / "fix.safetensors").about
-    assert about.measured.neighbours == 8, "samples do not count"
+    patch = Patch.load(place.folder / "fix.safetensors")
+    assert patch.about.measured.neighbours == 8, "samples do not count"
+    model = vitedit.load_vit(TINY.name, checkpoint=place.weights, architecture=TINY.architecture)
+    with patch.applied(model):
+        right = [ranked(model, place.folder / file)[0] == label for file, label in rows]
+    assert sum(right) > 0 and patch.about.measured.generalization == sum(right) / 8
     write_table(table, [own])
     words = edit_all(place, "--anyway", "--force", "--neighbours", str(table))
     refused(run, words, f"--neighbours {table}: no images but those that the edit is made from")
