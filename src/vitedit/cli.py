@@ -25,7 +25,8 @@ from vitedit.errors import UnknownNameError, ViteditError
 from vitedit.gpu import VISIBLE, claim_gpu
 from vitedit.memory import keep_freed_memory
 from vitedit.timings import as_text, read_timings
-from vitedit.tool.arguments import Named, add_commands
+from vitedit.tool.arguments import add_commands
+from vitedit.tool.flags import Named
 
 log = logging.getLogger(__name__)
 

@@ -59,7 +59,7 @@ def test_axes_are_labelled(name: str, drawn: Callable[[str], Figure]) -> None:
             "mixup",
             "Masks of fc1 and fc2 tied",
         ],
-        "figL_sequences": ["Edits so far", "Retention: right now (%)", "Learned mask (proposed)", "newest"],
+        "figL_sequences": ["Edits so far", "Retention: still right (%)", "Learned mask (proposed)", "newest"],
         "figM_combined": [
             "One edit each, added up",
             "The same, masks united",

@@ -10,7 +10,7 @@ import torch
 from patches import bits
 from PIL import Image
 from tiny import TINY
-from tool_place import pixels_of
+from tool_place import pixels_of, several_failures
 
 import vitedit
 from vitedit.errors import ConfigError, ImageError, UnknownNameError, ViteditError
@@ -27,8 +27,10 @@ def model(place):
 
 @pytest.mark.parametrize("module", [models, library, patch_module], ids=lambda module: module.__name__)
 def test_the_examples_are_true(module, place, model):
-    pixels = pixels_of(place.image)
+    pixels, (failures, labels) = pixels_of(place.image), several_failures(place)
     names = {
+        "failures": failures,
+        "labels": labels,
         "vitedit": vitedit,
         "model": model,
         "pixels": pixels,
@@ -100,8 +102,8 @@ def test_mistakes_are_answered_in_words(place, model):
         vitedit.edit(model, place.image, 9)
     with pytest.raises(ConfigError, match="there is nothing to fix"):
         vitedit.edit(model, place.image, place.predicted)
-    with pytest.raises(ConfigError, match="edit once for each class"):
-        vitedit.edit(model, [place.image, place.world(1) / "00.png"], [1, 2])
+    with pytest.raises(ConfigError, match="2 labels for 1 images; give one for each, or one for all"):
+        vitedit.edit(model, place.image, [1, 2])
     with pytest.raises(ImageError, match=r"shape \(3, 8, 8\)"):
         vitedit.edit(model, torch.zeros(3, 8, 8), place.label)
     with pytest.raises(ImageError, match="no image to edit from"):

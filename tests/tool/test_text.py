@@ -1,9 +1,15 @@
 """What is said on the terminal."""
 
+import numpy as np
 import pandas as pd
+from patches import ABOUT
 
+from vitedit.model.patch import Patch
 from vitedit.tool import text
-from vitedit.tool.text import printable, table
+from vitedit.tool.editing import Outcome
+from vitedit.tool.layout import few, printable, table
+from vitedit.tool.measuring import Seen
+from vitedit.tool.samples_text import of_samples, right_class
 
 
 def test_columns_are_aligned_and_nothing_acts_on_the_terminal():
@@ -18,3 +24,32 @@ def test_a_training_is_shown_by_its_ends_and_searches_without_the_replay():
     lines = [line.split() for line in text.of_training(log).splitlines()]
     assert lines[0][:2] == ["30", "iterations"]
     assert [line[-2:] for line in lines[1:4]] == [["1", "28"], ["0.5", "18.5"], ["0.5", "18.5"]]
+
+
+def test_of_many_names_the_first_are_shown():
+    names = [f"{at}.png" for at in range(14)]
+    assert few(names[:12]).endswith("11.png") and few(names).endswith("11.png and 2 more") and few([]) == ""
+
+
+def outcome(count, wrong):
+    """An edit of `count` failures of two classes that is wrong about some."""
+    records = [
+        ABOUT.images[0].model_copy(
+            update={"name": f"{at}.png", "label": 3 + at % 2, "after": 0 if at in wrong else 3 + at % 2}
+        )
+        for at in range(count)
+    ]
+    seen = Seen(*(np.zeros(shape, kind) for shape in (count, (1, count)) for kind in (np.int64, np.float64)))
+    return Outcome(Patch({}, "", "", ABOUT.model_copy(update={"images": tuple(records)})), seen, None, None)
+
+
+def test_few_failures_are_all_shown_and_of_many_those_that_are_still_wrong():
+    shown = of_samples(outcome(12, {5}), None).splitlines()
+    assert len(shown) == 13 and [line for line in shown if line.endswith("still wrong")] == [shown[6]]
+    shown = of_samples(outcome(13, {5, 7}), None).splitlines()
+    assert [line.split()[0] for line in shown[1:]] == ["5.png", "7.png"] and shown[0].startswith(
+        "still wrong"
+    )
+    assert of_samples(outcome(13, ()), None) == "", "none is left to be named"
+    assert "still wrong" not in of_samples(outcome(2, ()), None)
+    assert right_class(outcome(13, ()).patch.about) == "13 failures of 2 classes"

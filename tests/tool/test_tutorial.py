@@ -67,7 +67,7 @@ def test_its_commands_do_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch)
     for words in commands:
         assert cli.main(words) == 0
     ours, theirs = (Patch.load(folder / f"{name}.safetensors").about for name in ("fix", "spt"))
-    assert (ours.method, ours.setting, ours.label) == (theirs.method, theirs.setting, theirs.label)
+    assert (ours.method, ours.setting, ours.labels) == (theirs.method, theirs.setting, theirs.labels)
     assert ours.measured.generalization == theirs.measured.generalization
     assert ours.measured.norm == pytest.approx(theirs.measured.norm, rel=0.01), (
         "as many threads sum in other orders"

@@ -8,6 +8,7 @@ from tiny import TINY
 
 from vitedit.config import ModelConfig
 from vitedit.data.images import fit, normalize, read_picture
+from vitedit.tool.models import load_vit
 
 ARCHITECTURE = [
     "vit_tiny_patch16_224",
@@ -45,6 +46,15 @@ def pixels_of(image: Path) -> torch.Tensor:
     """A picture as the tiny model sees it, (1, 3, 24, 24)."""
     transform = ModelConfig(**{**TINY.model_dump(), "transform": "timm"}).transform
     return normalize(fit(read_picture(image), transform)[None].copy(), transform)
+
+
+def several_failures(place: Place, count: int = 3) -> tuple[list[Path], list[int]]:
+    """Pictures and for each a class that the tiny model does not take it for, of at least two classes in all."""
+    vit = load_vit(TINY.name, checkpoint=place.weights, architecture=TINY.architecture)
+    images = [place.world(1 + at) / "05.png" for at in range(count)]
+    labels = [ranked(vit, image)[1 + at % 2] for at, image in enumerate(images)]
+    assert len(set(labels)) > 1
+    return images, labels
 
 
 def ranked(model: torch.nn.Module, image: Path) -> list[int]:

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 
+from jaxtyping import Int
+from torch import Tensor
+
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
+from vitedit.model.changes import Changes
 from vitedit.model.descent import closed_form
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.vit import Split
@@ -24,12 +28,10 @@ def union(editor: Editor, base: Split, failures: Samples) -> Edits:
 
 
 def merge(editor: Editor, base: Split, failures: Samples) -> Edits:
-    """An edit for each failure, as if there were no other, and all changes added up; `steps` is the sum of theirs."""
-    apart, one, cut = editor.edit(base, failures), together(failures), editor.cut(base)
-    changes = {name: change.merge() for name, change in apart.changes.items()}
-    tokens, steps = cut.prefix_samples(one.images), apart.steps.sum()[None]
-    labels = one.labels.to(cut.device)
-    return closed_form(cut, changes, tokens, labels, editor.descent, steps).check(base.vit)
+    """An edit for each failure, as if there were no other, and all changes added up."""
+    apart = editor.edit(base, failures)
+    merged = {name: change.merge() for name, change in apart.changes.items()}
+    return as_one(editor, base, failures, merged, apart.steps)
 
 
 WAYS: dict[str, Way] = {"joint": joint, "union": union, "merge": merge}
@@ -62,6 +64,20 @@ def edit_together(way: str, editor: Editor, base: Split, failures: Samples) -> E
     return WAYS[way](editor, base, failures)
 
 
+def as_one(
+    editor: Editor, base: Split, failures: Samples, changes: Changes, steps: Int[Tensor, "failures"]
+) -> Edits:
+    """Changes that came of several edits as one edit of all failures; its steps are the sum of theirs.
+
+    Raises:
+        NumericalError: A weight is NaN or infinite.
+    """
+    cut, one = editor.cut(base), together(failures)
+    tokens, labels = cut.prefix_samples(one.images), one.labels.to(cut.device)
+    return closed_form(cut, changes, tokens, labels, editor.descent, steps.sum()[None]).check(base.vit)
+
+
 def together(failures: Samples) -> Samples:
-    """What one edit from all failures is made from: images (1, n, 3, S, S), labels (1, n)."""
-    return Samples(failures.images.movedim(1, 0), failures.labels[None], failures.keys[:1])
+    """What one edit from n failures is made from: images (1, n, 3, S, S); labels (1, n), or (1,) if they share one."""
+    labels = failures.labels[:1] if len(failures.labels.unique()) == 1 else failures.labels[None]
+    return Samples(failures.images.transpose(0, 1), labels, failures.keys[:1])

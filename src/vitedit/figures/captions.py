@@ -127,9 +127,9 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Edits one after another",
         "One model is edited again and again, each time from a failure of its own, with every method at the middle value of its"
         " knob. Over the number of edits so far: share of edit samples that were right directly after their own edit; retention,"
-        " the share that is right now; generalization to neighbours, other images with the same true and predicted class, none"
-        " of which was ever edited; locality near the decision boundary; and other images that were right before any edit."
-        " Released results are marked. (Not in the paper.)",
+        " the share of these that are still right; generalization to neighbours, other images with the same true and predicted"
+        " class, none of which was ever edited; locality near the decision boundary; and other images that were right before any"
+        " edit. Released results are marked. (Not in the paper.)",
     ),
     "figM_combined": (
         "One edit from many failures",

@@ -33,7 +33,7 @@ RELATIONS = {
 """Relation of a later edit to an earlier one, in words."""
 _SEQUENCE = {
     "success": "Right after its own edit (%)",
-    "retention": "Retention: right now (%)",
+    "retention": "Retention: still right (%)",
     "gr": "Generalization rate GR (%)",
     "lr": "Locality rate LR (%)",
     "kept": "Other right answers kept (%)",

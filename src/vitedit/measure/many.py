@@ -12,7 +12,7 @@ SEQUENCE, COMBINED = "sequence", "combined"
 
 RATES = ("success", "retention", "gr", "lr", "kept")
 """Shares in [0, 1]. `success`: in a sequence, samples that are right directly after their edit, of all edits so far; of a
-combined edit, failures that it makes right. `retention`: samples of all edits so far that are right now. `gr`: neighbours, images
+combined edit, failures that it makes right. `retention`: of these, samples that are right now. `gr`: neighbours, images
 of the same failures, that are right now. `lr`: locality. `kept`: other images, right before any edit, that are right now."""
 
 RELATIONS = ("same", "class", "opposite", "away", "towards", "other")

@@ -1,21 +1,31 @@
 """What a patch says of itself beside its weights: strict records, so that a file from elsewhere cannot say anything else."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from vitedit.config import Fraction, Scalar, Section, TransformConfig
 
 Count = Annotated[int, Field(ge=0)]
+Way = Literal["joint", "union", "merge", "sequence"]
+"""How one patch comes of several failures (tool/ways.py)."""
 
 
 class ImageRecord(Section):
-    """An image that an edit was made from: its name without folders, and its content by checksum."""
+    """An image that an edit was made from: its name, its content by checksum, and what it is and was taken for."""
 
     name: str
-    """Name of the file, or of the place in a batch of tensors."""
+    """Name of the file without folders (in a table: as the table names it), or of the place in a batch of tensors."""
     sha256: str
     """Of the file's bytes, or of the pixels of an image without a file."""
+    label: Count
+    """Its right class."""
+    class_name: str | None = None
+    """The name of that class."""
+    before: Count
+    """Class that the base model takes it for."""
+    after: Count
+    """Class that the edited model takes it for."""
 
 
 class ModelRecord(Section):
@@ -43,6 +53,10 @@ class Measured(Section):
 
     success: Fraction
     """Share of the samples that the edited model gets right."""
+    directly: Fraction | None = None
+    """Of a sequence: share of the samples that were right directly after their own edit."""
+    retention: Fraction | None = None
+    """Share of these that are still right after all edits; null if there are none."""
     generalization: Fraction | None = None
     """Share of the neighbours that it gets right."""
     generalization_before: Fraction | None = None
@@ -74,14 +88,10 @@ class About(Section):
     """Name in `vitedit.editors.EDITORS`."""
     setting: dict[str, Scalar]
     """Its hyper-parameters, and budget and stop rule of the descent (`max_steps`, `stop_loss`)."""
-    label: Count
-    """Class that the samples belong to."""
-    class_name: str | None = None
-    """Its name."""
-    predicted: tuple[Count, ...] = ()
-    """Classes that the base model took the samples for."""
-    images: tuple[ImageRecord, ...]
-    """The samples."""
+    way: Way
+    """How it was made from its samples."""
+    images: Annotated[tuple[ImageRecord, ...], Field(min_length=1)]
+    """The samples, in the order of their edits."""
     sites: tuple[SiteRecord, ...]
     """Where the edit was allowed."""
     measured: Measured
@@ -90,3 +100,8 @@ class About(Section):
     """Time of the edit, in UTC (ISO 8601)."""
     versions: dict[str, str]
     """Of vitedit and what it computes with."""
+
+    @property
+    def labels(self) -> list[int]:
+        """Right classes of the samples, each once, in their order."""
+        return list(dict.fromkeys(image.label for image in self.images))

@@ -19,7 +19,7 @@ from vitedit.model.edits import Edits
 from vitedit.model.sites import backbone_size, check_names
 from vitedit.tensors import load_tensors, save_tensors
 
-FORMAT = 1
+FORMAT = 2
 """Of the files. A patch of another format is refused."""
 PARTS = ("index", "old", "new")
 SHORT = 12
@@ -190,7 +190,9 @@ class Patch:
             raise ArtifactError(f"{path}: damaged, or no patch ({error.__cause__}).") from None
         if meta.get("patch") != FORMAT:
             found = f"a patch of format {meta['patch']!r}" if "patch" in meta else "no patch"
-            raise ArtifactError(f"{path}: {found}; this version reads patches of format {FORMAT}.")
+            raise ArtifactError(
+                f"{path}: {found}; this version reads patches of format {FORMAT}, as `vitedit edit` makes them."
+            )
         try:
             return cls._read(tensors, meta)
         except ValidationError as error:

@@ -133,7 +133,8 @@ def _sequence(
             row |= undone(row, rows.iloc[so_far[:-1]], held, after[:-1])
             held = after
         if measured:
-            row |= {"success": right.mean(), "retention": after.mean(), **ground.measure(now, {}, so_far)}
+            lasting = after[right].mean() if right.any() else np.nan
+            row |= {"success": right.mean(), "retention": lasting, **ground.measure(now, {}, so_far)}
         yield row
 
 

@@ -1,58 +1,138 @@
-"""`--sparsity auto`: edits at several sparsities, of which a bound on locality chooses."""
+"""Which edit is kept: the one that is asked for if it keeps the bounds, or with `--sparsity auto` the best of several."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from vitedit.errors import ConfigError
-from vitedit.model.vit import Split
+from vitedit.data.images import ImageSet
+from vitedit.errors import ConfigError, ViteditError
+from vitedit.model.about import Way
 from vitedit.progress import track
-from vitedit.tool.editing import Attempt, Failure, Outcome, make
+from vitedit.tool import text
+from vitedit.tool.editing import Ground, Outcome, make, measure
+from vitedit.tool.failures import Failures
 from vitedit.tool.methods import Method
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """Those of the paper's curves, and a sparser one."""
 MIN_LOCALITY = 0.98
-"""The bound where none is named."""
+"""The bound of `--sparsity auto` where none is named."""
 
 
-def make_several(failure: Failure, method: Method, base: Split) -> list[Attempt]:
-    """One edit at each of the sparsities.
+@dataclass(frozen=True)
+class Bounds:
+    """What an edit has to keep to be written."""
+
+    success: float = 1.0
+    """Least share of the samples that it gets right."""
+    locality: float | None = None
+    """Least share of the other predictions that it leaves as they were; without it any."""
+    anyway: bool = False
+    """Whether an edit that does not keep them is written all the same."""
+
+    def check(self) -> None:
+        """Refuses bounds that are no rates.
+
+        Raises:
+            ConfigError: One is not in [0, 1].
+        """
+        for flag, bound in (("--min-success", self.success), ("--min-locality", self.locality)):
+            if bound is not None and not 0 <= bound <= 1:
+                raise ConfigError(f"{flag} {bound}: a share of images, from 0 to 1.")
+
+    def succeeds(self, outcome: Outcome) -> bool:
+        """Whether an edit gets enough samples right."""
+        return outcome.patch.about.measured.success >= self.success
+
+    def kept_by(self, outcome: Outcome) -> bool:
+        """Whether an edit gets enough samples right, and leaves enough other predictions as they were."""
+        made = outcome.patch.about.measured
+        local = self.locality is None or (made.locality is not None and made.locality >= self.locality)
+        return self.succeeds(outcome) and local
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be edited, how, and what it is measured on."""
+
+    failures: Failures
+    method: Method
+    ground: Ground
+    way: Way
+    neighbours: ImageSet | None
+    locality: ImageSet | None
+
+    def outcomes(self, methods: Sequence[Method]) -> list[Outcome]:
+        """An edit with each of several settings of the method."""
+        what = track(methods, "edits", total=len(methods)) if len(methods) > 1 else methods
+        attempts = [make(self.failures, method, self.ground, self.way) for method in what]
+        return measure(self.failures, attempts, self.neighbours, self.locality)
+
+
+def edit_once(task: Task, bounds: Bounds) -> Outcome:
+    """The one edit that is asked for.
 
     Raises:
-        ConfigError: The method has no sparsity.
+        ViteditError: It does not keep the bounds.
     """
-    methods = [method.under(sparsity) for sparsity in SPARSITIES]
-    return [make(failure, one, base) for one in track(methods, "edits", total=len(methods))]
-
-
-def choose(outcomes: Sequence[Outcome], min_locality: float) -> int | None:
-    """Which edit is kept: of those that succeed and keep the bound, the one that generalizes best.
-
-    Of those that do so equally well the most local one; without neighbours the one of lowest sparsity. None if there is none.
-    """
-    fit = [at for at, outcome in enumerate(outcomes) if keeps(outcome, min_locality)]
-    return max(fit, key=lambda at: (_rates(outcomes[at]), -at), default=None)
-
-
-def keeps(outcome: Outcome, min_locality: float | None) -> bool:
-    """Whether an edit succeeds on all samples, and leaves enough other predictions as they were."""
-    measured = outcome.patch.about.measured
-    enough = min_locality is None or (measured.locality is not None and measured.locality >= min_locality)
-    return measured.success == 1 and enough
-
-
-def _rates(outcome: Outcome) -> tuple[float, float]:
-    """Generalization, then locality; nothing without neighbours, where every edit within the bound is as good."""
-    measured = outcome.patch.about.measured
-    return (
-        (0.0, 0.0) if measured.generalization is None else (measured.generalization, measured.locality or 0.0)
+    (outcome,) = task.outcomes([task.method])
+    if bounds.anyway or bounds.kept_by(outcome):
+        return outcome
+    said = text.of_edit(outcome, task.failures.classes)
+    if not bounds.succeeds(outcome):
+        more = f"\n\n{said}\n\n" if len(task.failures.samples) > 1 else " "
+        raise ViteditError(
+            f"{text.failed(outcome)}{more}Nothing is written. {_way_out(outcome)}--anyway writes it."
+        )
+    raise ViteditError(
+        f"the edit keeps less than {bounds.locality:.1%} of the other predictions:\n\n{said}\n\n"
+        "Nothing is written. --sparsity auto looks for an edit that keeps the bound; --anyway writes this one."
     )
 
 
-def check_bound(min_locality: float | None) -> None:
-    """Refuses a bound that is no rate.
+def _way_out(outcome: Outcome) -> str:
+    success = outcome.patch.about.measured.success
+    return f"--min-success {int(100 * success) / 100:g} is content with it; " if success >= 0.01 else ""
+
+
+def edit_best(task: Task, bounds: Bounds) -> tuple[str, Outcome]:
+    """The edit that the bounds choose among several sparsities, and the table that shows why.
 
     Raises:
-        ConfigError: It is not in [0, 1].
+        ConfigError: The method has no sparsity.
+        ViteditError: None keeps the bounds.
     """
-    if min_locality is not None and not 0 <= min_locality <= 1:
-        raise ConfigError(f"--min-locality {min_locality}: a share of images, from 0 to 1.")
+    outcomes = task.outcomes([task.method.under(sparsity) for sparsity in SPARSITIES])
+    chosen = choose(outcomes, bounds)
+    said = text.trade_off(outcomes, chosen)
+    if chosen is not None:
+        return said, outcomes[chosen]
+    if bounds.anyway:
+        return said, max(outcomes, key=_by_locality)
+    enough = f"succeeds for {bounds.success:.0%} of the samples" if bounds.success < 1 else "succeeds"
+    raise ViteditError(
+        f"no sparsity gives an edit that {enough} and keeps {bounds.locality:.1%} of the other predictions:\n\n{said}\n\n"
+        "Nothing is written. Lower the bounds (--min-locality, --min-success), try another method, or keep the most local edit "
+        "of those that succeed best with --anyway."
+    )
+
+
+def choose(outcomes: Sequence[Outcome], bounds: Bounds) -> int | None:
+    """Which edit is kept: of those that keep the bounds and succeed best, the one that generalizes best.
+
+    Of those that do so equally well the most local one; without neighbours the one of lowest sparsity. None if there is none.
+    """
+    fit = [at for at, outcome in enumerate(outcomes) if bounds.kept_by(outcome)]
+    return max(fit, key=lambda at: (_rates(outcomes[at]), -at), default=None)
+
+
+def _rates(outcome: Outcome) -> tuple[float, float, float]:
+    """Success, generalization, locality; without neighbours success alone: every edit within the bounds is as good."""
+    made = outcome.patch.about.measured
+    if made.generalization is None:
+        return made.success, 0.0, 0.0
+    return made.success, made.generalization, made.locality or 0.0
+
+
+def _by_locality(outcome: Outcome) -> tuple[float, float]:
+    made = outcome.patch.about.measured
+    return made.success, made.locality or 0.0

@@ -6,21 +6,25 @@ from pathlib import Path
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from vitedit.data.images import ImageSet
-from vitedit.errors import ArtifactError, ConfigError, ViteditError
+from vitedit.errors import ConfigError
+from vitedit.model.about import Way
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
 from vitedit.model.vit import Split
 from vitedit.tool import text
-from vitedit.tool.choosing import MIN_LOCALITY, check_bound, choose, keeps, make_several
+from vitedit.tool.asked import Given, check_files, check_form, check_output
+from vitedit.tool.choosing import MIN_LOCALITY, Bounds, Task, edit_best, edit_once
 from vitedit.tool.comparing import overlap
-from vitedit.tool.editing import Failure, Outcome, failed, make, measure, refuse_right
+from vitedit.tool.earlier import apply_all, patched, read_chain, remember, revert_all
+from vitedit.tool.editing import Ground, Outcome
 from vitedit.tool.hypernets import open_photographs, settings_of, train
 from vitedit.tool.labels import class_list
 from vitedit.tool.methods import Method, cut_at, cut_model
 from vitedit.tool.models import arguments, open_model, save_model
-from vitedit.tool.pictures import open_sets, stand_in
-from vitedit.tool.reporting import write_report
+from vitedit.tool.pictures import stand_in
+from vitedit.tool.reporting import Gallery, samples_of, write_report
+from vitedit.tool.samples_text import of_remembered
+from vitedit.tool.ways import choose_way
 
 AUTO = "auto"
 
@@ -30,11 +34,15 @@ def edit(
     model: str,
     architecture: list[str] | None,
     image: Sequence[Path],
-    label: str,
+    label: str | None,
+    failures: Path | None,
+    way: Way | None,
+    after: Sequence[Path],
     classes: Path | None,
     method: str | None,
     setting: list[str],
     sparsity: str | None,
+    min_success: float,
     min_locality: float | None,
     blocks: list[int] | None,
     part: Part | None,
@@ -53,139 +61,94 @@ def edit(
     Raises:
         ViteditError: A mistake in what is asked, an edit that does not succeed, or one beyond the bound on locality.
     """
-    for path in (output, *([edited] if edited else [])):
-        check_output(path, force)
-    if len({Path(model).resolve(), output.resolve(), edited and edited.resolve()}) < 3:
-        raise ConfigError("--model, --output and --edited must be different files.")
-    check_bound(min_locality)
-    asked = Method.of(
-        method, arguments(setting, "--set"), artifact | ({"hypernet": hypernet} if hypernet else {})
-    )
-    asked = asked if sparsity in (None, AUTO) else asked.under(_number(sparsity))
-    vit = open_model(model, architecture, device)
-    failure = Failure.of(vit, image, label, class_list(classes, vit.num_classes))
-    near, far = open_sets(neighbours, locality, failure.checksums)
-    refuse_right(failure)
-    far = far or stand_in(vit, failure.transform)
-    base = cut_model(vit, asked, part, blocks)
-    if sparsity == AUTO:
-        said, outcome = _best(failure, asked, base, near, far, min_locality, anyway)
+    check_files([Path(model), *after], output, edited, force)
+    check_form(image, label, failures, neighbours)
+    auto = sparsity == AUTO
+    bounds = Bounds(min_success, MIN_LOCALITY if auto and min_locality is None else min_locality, anyway)
+    bounds.check()
+    trained = artifact | ({"hypernet": hypernet} if hypernet else {})
+    asked = Method.of(method, arguments(setting, "--set"), trained)
+    asked = asked if auto or sparsity is None else asked.under(_number(sparsity))
+    chain, vit = read_chain(after), open_model(model, architecture, device)
+    given = Given(patched(vit, chain), image, label, failures, class_list(classes, vit.num_classes))
+    wrong, said = given.read()
+    chosen = choose_way(way, asked, wrong.labels.tolist())
+    near, far = wrong.sets(neighbours, locality)
+    far = far or stand_in(wrong.vit, wrong.transform)
+    cut = cut_model(vit, asked, part, blocks)
+    task = Task(wrong, asked, Ground(Split(wrong.vit, cut.sites), cut), chosen, near, far)
+    if auto:
+        why, outcome = edit_best(task, bounds)
+        said.append(why)
     else:
-        said, outcome = _only(failure, asked, base, near, far, min_locality, anyway)
-    return "\n\n".join(
-        [*said, text.of_edit(outcome, failure.classes), *_written(vit, outcome, output, edited)]
-    )
+        outcome = edit_once(task, bounds)
+    said.append(text.of_edit(outcome, wrong.classes))
+    if chain:
+        folders = [*given.folders, Path()]
+        said.append(of_remembered(remember(outcome.patch, wrong.vit, after, chain, folders), wrong.classes))
+    return "\n\n".join([*said, _written(wrong.vit, outcome, output, edited)])
 
 
-def _only(
-    failure: Failure,
-    method: Method,
-    base: Split,
-    near: ImageSet | None,
-    far: ImageSet,
-    min_locality: float | None,
-    anyway: bool,
-) -> tuple[list[str], Outcome]:
-    """The one edit that is asked for."""
-    outcome = measure(failure, [make(failure, method, base)], near, far)[0]
-    if keeps(outcome, min_locality) or anyway:
-        return [], outcome
-    if outcome.patch.about.measured.success < 1:
-        raise ViteditError(f"{failed(outcome)} Nothing is written; --anyway writes it.")
-    raise ViteditError(
-        f"the edit keeps less than {min_locality:.1%} of the other predictions:\n\n{text.of_edit(outcome, failure.classes)}\n\n"
-        "Nothing is written. --sparsity auto looks for an edit that keeps the bound; --anyway writes this one."
-    )
-
-
-def _best(
-    failure: Failure,
-    method: Method,
-    base: Split,
-    near: ImageSet | None,
-    far: ImageSet,
-    min_locality: float | None,
-    anyway: bool,
-) -> tuple[list[str], Outcome]:
-    """The edit that the bound chooses among several sparsities, and the table that shows why."""
-    bound = MIN_LOCALITY if min_locality is None else min_locality
-    outcomes = measure(failure, make_several(failure, method, base), near, far)
-    chosen = choose(outcomes, bound)
-    said = text.trade_off(outcomes, chosen)
-    if chosen is not None:
-        return [said], outcomes[chosen]
-    if anyway:
-        return [said], max(outcomes, key=_by_locality)
-    raise ViteditError(
-        f"no sparsity gives an edit that succeeds and keeps {bound:.1%} of the other predictions:\n\n{said}\n\n"
-        "Nothing is written. Lower the bound (--min-locality), try another method, or keep the most local edit that succeeds "
-        "with --anyway."
-    )
-
-
-def _by_locality(outcome: Outcome) -> tuple[float, float]:
-    made = outcome.patch.about.measured
-    return made.success, made.locality or 0.0
-
-
-def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None) -> list[str]:
+def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None) -> str:
     """Writes the patch, and the edited weights where they are asked for; says what is where."""
     patch = outcome.patch
     weights = patch.apply(vit.state_dict()) if edited else {}
     patch.save(output)
     said = f"{output}: {output.stat().st_size / 1000:,.0f} kB. The model itself is unchanged."
     if not edited:
-        return [said]
+        return said
     save_model(edited, weights, patch.about.model, patch.edited)
-    return [f"{said}\n{edited}: the edited model. `vitedit revert` takes the edit out again."]
+    return f"{said}\n{edited}: the edited model. `vitedit revert` takes the edit out again."
 
 
 def apply(
     *,
-    patch: Path,
+    patch: Sequence[Path],
     model: str,
     architecture: list[str] | None,
     output: Path,
     force: bool,
     device: torch.device,
 ) -> str:
-    """Writes the weights of the edited model.
+    """Writes the weights of the edited model; of several patches that with all of them.
 
     Raises:
-        ArtifactError: The patch or the weights cannot be read, or do not belong together.
+        ArtifactError: A patch or the weights cannot be read, or do not belong together.
     """
     check_output(output, force)
-    read, weights = _opened(patch, model, architecture, device)
-    save_model(output, read.apply(weights), read.about.model, read.edited)
-    return f"{output}: the edited model, sha256 {text.short(read.edited)}. `vitedit revert` takes the edit out again."
+    chain, weights = _opened(patch, model, architecture, device)
+    last = chain[-1]
+    save_model(output, apply_all(chain, weights), last.about.model, last.edited)
+    return f"{output}: the edited model, sha256 {text.short(last.edited)}. `vitedit revert` takes the edit out again."
 
 
 def revert(
     *,
-    patch: Path,
+    patch: Sequence[Path],
     model: str,
     architecture: list[str] | None,
     output: Path,
     force: bool,
     device: torch.device,
 ) -> str:
-    """Writes the weights of the base model, bit for bit.
+    """Writes the weights of the base model, bit for bit; of several patches that of the first.
 
     Raises:
-        ArtifactError: The patch or the weights cannot be read, or do not belong together.
+        ArtifactError: A patch or the weights cannot be read, or do not belong together.
     """
     check_output(output, force)
-    read, weights = _opened(patch, model, architecture, device)
-    save_model(output, read.revert(weights), read.about.model, None)
-    return f"{output}: the base model again, sha256 {text.short(read.base)}, bit for bit."
+    chain, weights = _opened(patch, model, architecture, device)
+    first = chain[0]
+    save_model(output, revert_all(chain, weights), first.about.model, None)
+    return f"{output}: the base model again, sha256 {text.short(first.base)}, bit for bit."
 
 
 def _opened(
-    patch: Path, model: str, architecture: list[str] | None, device: torch.device
-) -> tuple[Patch, dict[str, torch.Tensor]]:
-    """A patch, and the weights of a model that it may say the architecture of."""
-    read = Patch.load(patch)
-    return read, open_model(model, architecture, device, read.about.model).state_dict()
+    paths: Sequence[Path], model: str, architecture: list[str] | None, device: torch.device
+) -> tuple[list[Patch], dict[str, torch.Tensor]]:
+    """Patches in order, and the weights of a model that they may say the architecture of."""
+    chain = read_chain(paths)
+    return chain, open_model(model, architecture, device, chain[0].about.model).state_dict()
 
 
 def inspect(*, patch: Path) -> str:
@@ -211,8 +174,10 @@ def report(
     patch: Path,
     model: str,
     architecture: list[str] | None,
+    after: Sequence[Path],
     classes: Path | None,
     image: Sequence[Path],
+    failures: Path | None,
     neighbours: Path | None,
     locality: Path | None,
     output: Path,
@@ -225,9 +190,10 @@ def report(
         ViteditError: The patch, the weights or an image cannot be read, or do not belong together.
     """
     check_output(output, force)
-    read = Patch.load(patch)
-    vit = open_model(model, architecture, device, read.about.model)
-    write_report(output, read, vit, class_list(classes, vit.num_classes), image, neighbours, locality)
+    chain, read = read_chain(after), Patch.load(patch)
+    vit = patched(open_model(model, architecture, device, read.about.model), chain)
+    gallery = Gallery(read, vit, class_list(classes, vit.num_classes))
+    write_report(output, gallery, samples_of(gallery, image, failures), neighbours, locality)
     return f"{output}: open it in a browser."
 
 
@@ -267,22 +233,8 @@ def train_hypernet(
     )
 
 
-def check_output(output: Path, force: bool) -> None:
-    """Refuses to write, before any work is done.
-
-    Raises:
-        ArtifactError: There is no such folder, or something is there already.
-    """
-    if not output.parent.is_dir():
-        raise ArtifactError(f"{output}: there is no folder {output.parent}; make it first.")
-    if output.is_dir():
-        raise ArtifactError(f"{output} is a folder; name a file.")
-    if output.exists() and not force:
-        raise ArtifactError(f"{output} exists; --force replaces it.")
-
-
-def _number(text: str | None) -> float:
+def _number(text: str) -> float:
     try:
-        return float(text or "")
+        return float(text)
     except ValueError:
         raise ConfigError(f"--sparsity {text}: a number from 0 to 1, or `{AUTO}`.") from None

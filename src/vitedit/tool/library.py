@@ -1,4 +1,13 @@
-"""`vitedit.edit`: the tool as a function."""
+"""`vitedit.edit`: the tool as a function.
+
+Several failures, each with its own right class, become one patch too:
+
+    >>> patch = vitedit.edit(model, failures, labels, way="sequence", method="ft", min_success=0.5)
+    >>> patch.about.way, [image.label for image in patch.about.images] == labels
+    ('sequence', True)
+    >>> patch.about.measured.directly
+    1.0
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,12 +16,17 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitedit.config import Scalar, TransformConfig
-from vitedit.errors import ConfigError
+from vitedit.errors import ViteditError
+from vitedit.model.about import Way
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
-from vitedit.tool.editing import Failure, failed, make, measure, refuse_right, refuse_training
+from vitedit.tool import text
+from vitedit.tool.choosing import Bounds, Task
+from vitedit.tool.editing import Ground
+from vitedit.tool.failures import Failures, refuse_training
 from vitedit.tool.methods import Method, cut_model
-from vitedit.tool.pictures import Given, open_sets
+from vitedit.tool.pictures import Given
+from vitedit.tool.ways import choose_way
 
 Label = str | int
 
@@ -22,6 +36,7 @@ def edit(
     images: Given | Sequence[Given],
     labels: Label | Sequence[Label],
     *,
+    way: Way | None = None,
     method: str | None = None,
     setting: Mapping[str, Scalar] | None = None,
     artifacts: Mapping[str, str | Path] | None = None,
@@ -31,26 +46,27 @@ def edit(
     locality: str | Path | None = None,
     classes: Sequence[str] | None = None,
     transform: TransformConfig | None = None,
+    min_success: float = 1.0,
     keep_failed: bool = False,
 ) -> Patch:
-    """Edits a ViT classifier so that it is right about an image, and returns the edit; the model stays as it is.
+    """Edits a ViT classifier so that it is right about images, and returns the edit; the model stays as it is.
 
     Args:
         model: From `load_vit` or `timm.create_model`, in evaluation mode.
-        images: One, or several of the same failure: files, Pillow images, or inputs (3, S, S), normalized.
-        labels: Their right class, for all or for each: index, or with `classes` a name or WordNet id.
+        images: One, or several: files, Pillow images, or inputs (3, S, S), normalized.
+        labels: Their right class: one for all, or one for each; index, or with `classes` a name or WordNet id.
+        way: `joint` (default where the method can), `union`, `merge` (else) or `sequence`: see docs/glossary.md.
         method: One of `vitedit.editors.EDITORS`; `hypernet` with its artefact, else the default of tool/methods.yaml.
         setting: Hyper-parameters that differ from that file's; `max_steps` and `stop_loss` too.
         artifacts: Files of trained artefacts that the method needs, as `{"hypernet": FILE}`.
         blocks: 0-based blocks that may change; the paper's (7 to 9 of 12) by default. `part`: `mlp` (default) or `attn`.
-        neighbours: Folder of more images of the failure, to measure generalization on.
-        locality: Folder of other images, to measure locality on.
+        neighbours: Folder of more images of the failure, or CSV file of file,label, for generalization. `locality`: of others.
         classes: Names of the classes, in the order of the model's outputs.
         transform: From image to input, where the model does not say it.
-        keep_failed: Return an edit also where the edited model is still wrong.
+        min_success: Least share of the images, in [0, 1], that the edited model has to get right, unless `keep_failed`.
 
     Returns:
-        The patch; `patch.about.measured` has its rates, in [0, 1].
+        The patch; `patch.about.measured` has its rates, in [0, 1], and `patch.about.images` what each image was and is taken for.
 
     Raises:
         ViteditError: Nothing to fix, an unknown label, method or block, an unreadable image, an edit that does not succeed.
@@ -63,16 +79,17 @@ def edit(
         ...     bool(model(pixels).argmax() == label)
         True
     """
-    given = _listed(images)
-    failure = Failure.of(model, given, _one_label(labels, len(given)), classes, transform)
+    failures = Failures.of(model, _listed(images), _labels(labels), classes, transform)
     chosen = Method.of(method, setting, {name: Path(path) for name, path in (artifacts or {}).items()})
-    near, far = open_sets(neighbours, locality, failure.checksums)
+    going = choose_way(way, chosen, failures.labels.tolist())
+    Bounds(min_success).check()
+    near, far = failures.sets(neighbours, locality)
     refuse_training(model)
-    refuse_right(failure)
-    made = make(failure, chosen, cut_model(model, chosen, part, blocks))
-    (outcome,) = measure(failure, [made], near, far)
-    if outcome.patch.about.measured.success < 1 and not keep_failed:
-        raise failed(outcome)
+    failures.refuse_right()
+    base = cut_model(model, chosen, part, blocks)
+    (outcome,) = Task(failures, chosen, Ground(base, base), going, near, far).outcomes([chosen])
+    if not (keep_failed or Bounds(min_success).succeeds(outcome)):
+        raise ViteditError(text.failed(outcome))
     return outcome.patch
 
 
@@ -84,10 +101,5 @@ def _listed(images: Given | Sequence[Given]) -> list[Given]:
     return [images]  # type: ignore[list-item]  # no sequence is left here
 
 
-def _one_label(labels: Label | Sequence[Label], count: int) -> Label:
-    given = [labels] if isinstance(labels, str | int) else list(labels)
-    if len(given) not in (1, count) or len(set(given)) != 1:
-        raise ConfigError(
-            f"labels {given[:4]} for {count} images: an edit is made from images of one class; edit once for each class."
-        )
-    return given[0]
+def _labels(labels: Label | Sequence[Label]) -> list[Label]:
+    return [labels] if isinstance(labels, str | int) else list(labels)

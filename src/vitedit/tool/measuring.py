@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitedit.config import TransformConfig
 from vitedit.data.images import ImageSet
+from vitedit.model.patch import Patch
+from vitedit.model.sites import Site
 from vitedit.model.vit import Split
 from vitedit.progress import track
 from vitedit.tool.pictures import BATCH
@@ -27,13 +30,13 @@ class Seen:
     def __len__(self) -> int:
         return len(self.before)
 
-    def right_before(self, label: int) -> float:
-        """Share of the images that the base model takes for a class."""
-        return float((self.before == label).mean())
+    def right_before(self, labels: Int[np.ndarray, "images"]) -> float:
+        """Share of the images that the base model takes for their class."""
+        return float((self.before == labels).mean())
 
-    def right(self, label: int) -> Float[np.ndarray, "edits"]:
-        """Share of the images that each edited model takes for a class."""
-        return (self.after == label).mean(1)
+    def right(self, labels: Int[np.ndarray, "images"]) -> Float[np.ndarray, "edits"]:
+        """Share of the images that each edited model takes for their class."""
+        return (self.after == labels).mean(1)
 
     def kept(self) -> Float[np.ndarray, "edits"]:
         """Share of the images that each edited model takes for what the base model does."""
@@ -66,14 +69,31 @@ def look(
     return Seen(classes[0], sure[0], classes[1:], sure[1:])
 
 
+def look_through(patch: Patch, vit: VisionTransformer, batches: Iterable[Tensor]) -> Seen:
+    """`look` through a patch at batches of images (n, 3, S, S).
+
+    Raises:
+        ArtifactError: The model is not the patch's base model.
+    """
+    changed = {name: values[0] for name, values in patch.replaced(vit).items()}
+    return look(_cut(vit, changed), [changed], batches)
+
+
+def _cut(vit: VisionTransformer, changed: Iterable[str]) -> Split:
+    """The model cut before all changed parameters: the first one in a block, or the last block where the head alone changed."""
+    sites = tuple(Site(name, 0) for name in changed if name.startswith("blocks."))
+    return Split(vit, sites) if sites else Split(vit, ()).at("attn", [-1])
+
+
 def look_at(
     split: Split, changed: Sequence[Mapping[str, Tensor]], images: ImageSet, transform: TransformConfig
 ) -> Seen:
     """`look` at a set of images, with progress."""
-    return look(split, changed, _batches(images, transform))
+    return look(split, changed, batches_of(images, transform))
 
 
-def _batches(images: ImageSet, transform: TransformConfig) -> Iterator[Tensor]:
+def batches_of(images: ImageSet, transform: TransformConfig) -> Iterator[Tensor]:
+    """A set of images as the model's input, with progress."""
     starts = range(0, len(images), BATCH)
     for start in track(starts, f"batches of {images.name} measured", total=len(starts)):
         yield images.read(range(start, min(start + BATCH, len(images))), transform)

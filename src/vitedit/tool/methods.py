@@ -102,6 +102,10 @@ class Method:
         check_setting(self.name, editor_class(self.name), setting)
         return replace(self, setting=setting)
 
+    def uniting(self) -> "Method":
+        """The same with the masks of several samples united."""
+        return replace(self, setting={**self.setting, "union": True})
+
     def for_width(self, width: int) -> "Method":
         """The same with the default learning rate for a model of another width.
 

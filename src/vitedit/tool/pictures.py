@@ -5,6 +5,7 @@ import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +17,16 @@ from torch import Tensor
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data.images import ImageSet, fit, normalize, open_images, read_picture
 from vitedit.embedded.render import BALANCED, sample
-from vitedit.errors import ImageError
-from vitedit.model.about import ImageRecord
+from vitedit.errors import ConfigError, ImageError
+from vitedit.tool.tables import is_table, read_table
 
 Given = str | Path | Image.Image | Tensor
 """A file, a Pillow image, or the model's input (3, S, S) itself."""
 
+NEEDS_TABLE = (
+    "--neighbours {}: give a CSV file with the columns file,label, for failures have classes of their own and so have their "
+    "neighbours; a folder goes with `--image` and `--label`."
+)
 RENDERED, NEAREST = 96, 48
 """Rendered pictures, and how many of them, those that a model is least sure of, stand in for a locality set."""
 RENDER_SEED = 2411
@@ -44,9 +49,16 @@ class Rendered:
         return content.getvalue()
 
 
+class Sample(NamedTuple):
+    """An image that an edit is made from, without its pixels."""
+
+    name: str
+    sha256: str
+
+
 def read_samples(
     given: Sequence[Given], transform: TransformConfig
-) -> tuple[Float[Tensor, "samples 3 side side"], tuple[ImageRecord, ...]]:
+) -> tuple[Float[Tensor, "samples 3 side side"], tuple[Sample, ...]]:
     """The samples of an edit as the model's input, and what a patch keeps of them.
 
     Raises:
@@ -54,28 +66,33 @@ def read_samples(
     """
     if not given:
         raise ImageError("no image to edit from; give at least one.")
-    read = [_read(one, number, transform) for number, one in enumerate(given)]
-    records = tuple(record for _, record in read)
-    if len({record.sha256 for record in records}) < len(records):
-        raise ImageError(f"the same image is given twice ({', '.join(record.name for record in records)}).")
-    return torch.stack([pixels for pixels, _ in read]), records
+    read = [read_sample(one, number, transform) for number, one in enumerate(given)]
+    samples = tuple(sample for _, sample in read)
+    if len({sample.sha256 for sample in samples}) < len(samples):
+        raise ImageError(f"the same image is given twice ({', '.join(sample.name for sample in samples)}).")
+    return torch.stack([pixels for pixels, _ in read]), samples
 
 
-def _read(given: Given, number: int, transform: TransformConfig) -> tuple[Tensor, ImageRecord]:
+def read_sample(given: Given, number: int, transform: TransformConfig) -> tuple[Tensor, Sample]:
+    """One image as the model's input (3, S, S), with its name, where it has none by its number, and its checksum.
+
+    Raises:
+        ImageError: It is unreadable, or a tensor of another shape.
+    """
     if isinstance(given, Tensor):
         if given.shape != (3, transform.size, transform.size):
             raise ImageError(
                 f"an image of shape {tuple(given.shape)}; the input has (3, {transform.size}, {transform.size}), normalized."
             )
         pixels = given.detach().cpu().float().contiguous()
-        return pixels, ImageRecord(name=f"tensor {number}", sha256=_sha256(pixels.numpy().tobytes()))
+        return pixels, Sample(f"tensor {number}", sha256(pixels.numpy().tobytes()))
     if isinstance(given, Image.Image):
         picture = given.convert("RGB")
-        record = ImageRecord(name=f"picture {number}", sha256=_sha256(np.asarray(picture).tobytes()))
+        sample = Sample(f"picture {number}", sha256(np.asarray(picture).tobytes()))
     else:
         picture, path = read_picture(Path(given)), Path(given)
-        record = ImageRecord(name=path.name, sha256=_sha256(path.read_bytes()))
-    return normalize(np.stack([fit(picture, transform)]), transform)[0], record
+        sample = Sample(path.name, sha256(path.read_bytes()))
+    return normalize(np.stack([fit(picture, transform)]), transform)[0], sample
 
 
 @dataclass(frozen=True)
@@ -93,10 +110,10 @@ class Files:
         return Path(name).read_bytes()
 
 
-def open_files(paths: Sequence[Path]) -> ImageSet:
-    """Single image files as a set."""
+def open_files(what: str, paths: Sequence[Path], labels: Sequence[int]) -> ImageSet:
+    """Single image files with their right classes as a set."""
     source = Files(paths)
-    return ImageSet("image", tuple(source.names()), None, source)
+    return ImageSet(what, tuple(source.names()), np.array(labels, np.int64), source)
 
 
 def checksums(images: ImageSet) -> list[str]:
@@ -129,17 +146,43 @@ def open_folder(what: str, path: Path, without: Collection[str] = ()) -> ImageSe
     return ImageSet(what, kept, None, images.source)
 
 
-def open_sets(
-    neighbours: str | Path | None, locality: str | Path | None, own: Collection[str]
-) -> tuple[ImageSet | None, ImageSet | None]:
-    """Neighbours and locality set of an edit; no image counts twice: samples are in neither, neighbours not in the other.
+def open_neighbours(
+    path: Path, own: Collection[str], labels: Collection[int], classes: Sequence[str] | None, count: int
+) -> ImageSet:
+    """Images of the same failures, each with its right class: from a table, or a folder that needs no table.
+
+    Args:
+        path: A table as `read_table` reads it, a folder or an archive.
+        own: Checksums of the samples, which do not count.
+        labels: Right classes of the samples.
+        classes: Names of the model's classes.
+        count: Number of the model's classes.
+
+    Raises:
+        ConfigError: A folder, but the samples are of several classes.
+        ImageError: Nothing there, or no images besides the samples.
+        UnknownNameError: The model has no such class.
+    """
+    if not is_table(path):
+        if len(set(labels)) > 1:
+            raise ConfigError(NEEDS_TABLE.format(path))
+        images = open_folder("neighbours", path, own)
+        return ImageSet(images.name, images.files, np.full(len(images), next(iter(labels))), images.source)
+    listed = read_table("--neighbours", path, classes, count)
+    images = open_files("neighbours", [one.path for one in listed], [one.label for one in listed])
+    known = zip(listed, checksums(images), strict=True)
+    if not (kept := [one for one, checksum in known if checksum not in own]):
+        raise ImageError(f"--neighbours {path}: no images but those that the edit is made from.")
+    return open_files("neighbours", [one.path for one in kept], [one.label for one in kept])
+
+
+def open_locality(path: Path, own: Collection[str], neighbours: ImageSet | None) -> ImageSet:
+    """The locality set of an edit, without its samples and neighbours: no image counts twice.
 
     Raises:
         ImageError: Nothing there, or no images besides those.
     """
-    near = open_folder("neighbours", Path(neighbours), own) if neighbours else None
-    taken = {*own, *(checksums(near) if near else ())}
-    return near, open_folder("locality", Path(locality), taken) if locality else None
+    return open_folder("locality", path, {*own, *(checksums(neighbours) if neighbours else ())})
 
 
 def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:
@@ -160,10 +203,11 @@ def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:
 
 def _content(images: ImageSet, file: str) -> str:
     try:
-        return _sha256(images.source.read(file))
+        return sha256(images.source.read(file))
     except Exception as error:  # archives raise almost anything of damaged members
         raise ImageError(f"{images.name}: {file} is missing or damaged ({error}).") from error
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """Checksum of some bytes."""
     return hashlib.sha256(content).hexdigest()

@@ -34,7 +34,8 @@ TEMPLATE = """<!doctype html>
 {% for card in section.cards %}<div class="card{{ ' fine' if card.fine else '' }}">
 <img src="data:image/jpeg;base64,{{ card.picture }}" alt="{{ card.name }}" loading="lazy">
 <p class="quiet">{{ card.name }}</p>
-<p>before: {{ card.before }}</p>
+{% if card.right %}<p>right class: {{ card.right }}</p>
+{% endif %}<p>before: {{ card.before }}</p>
 <p>after: {{ card.after }} {{ '✓' if card.fine else '✗' }}</p></div>
 {% endfor %}</div>
 {% if section.left_out %}<p class="quiet">{{ section.left_out }} more are not shown.</p>{% endif %}

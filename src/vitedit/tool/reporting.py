@@ -2,13 +2,13 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
@@ -18,18 +18,19 @@ from vitedit.errors import ImageError
 from vitedit.figures.page_template import STYLE
 from vitedit.figures.words import harmless
 from vitedit.model.patch import Patch
-from vitedit.model.sites import Site
-from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.labels import class_name
-from vitedit.tool.measuring import Seen, look_at
-from vitedit.tool.pictures import checksums, open_files, open_sets
+from vitedit.tool.layout import percent
+from vitedit.tool.measuring import Seen, batches_of, look_through
+from vitedit.tool.pictures import checksums, open_files, open_locality, open_neighbours
 from vitedit.tool.report_template import CARDS, TEMPLATE
+from vitedit.tool.samples_text import right_class
+from vitedit.tool.tables import read_table
 
 SIDE = 160
 """Of a thumbnail's longer side, in pixels."""
 MOST_CARDS = 60
-"""Images of one section; the page says how many it leaves out."""
+"""Neighbours, or images that flipped; the page says how many it leaves out."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Card:
     name: str
     picture: str
     """JPEG file in base64."""
+    right: str
+    """Its right class; empty where all images of a page share it."""
     before: str
     after: str
     fine: bool
@@ -55,79 +58,18 @@ class Section:
     left_out: int
 
 
-def write_report(
-    output: Path,
-    patch: Patch,
-    vit: VisionTransformer,
-    classes: Sequence[str] | None,
-    samples: Sequence[Path],
-    neighbours: Path | None,
-    locality: Path | None,
-) -> None:
-    """Writes the page.
-
-    Raises:
-        ArtifactError: The model is not the patch's base model, or the file cannot be written.
-        ImageError: An image cannot be read, or is none of those that the edit was made from.
-    """
-    sections = list(_sections(patch, vit, classes, samples, neighbours, locality))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=harmless)
-    page = environment.from_string(TEMPLATE).render(
-        style=STYLE + CARDS,
-        title=f"{patch.about.model.name}: {class_name(patch.about.label, classes)}",
-        facts=text.facts(patch),
-        where=text.where(patch),
-        sections=sections,
-    )
-    with atomic(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def _sections(
-    patch: Patch,
-    vit: VisionTransformer,
-    classes: Sequence[str] | None,
-    samples: Sequence[Path],
-    neighbours: Path | None,
-    locality: Path | None,
-) -> Iterator[Section]:
-    own, label = {record.sha256 for record in patch.about.images}, patch.about.label
-    gallery = _Gallery(patch, vit, classes)
-    if samples:
-        images = open_files(samples)
-        if foreign := [
-            name for name, known in zip(images.files, checksums(images), strict=True) if known not in own
-        ]:
-            raise ImageError(f"{foreign[0]} is none of the images that the patch was made from.")
-        seen = gallery.look(images)
-        yield gallery.section(
-            "The sample", "What the edit was made from.", images, seen, seen.after[0] == label
-        )
-    near, far = open_sets(neighbours, locality, own)
-    if near is not None:
-        seen = gallery.look(near)
-        right, before = seen.after[0] == label, seen.before == label
-        words = f"{right.sum()} of {len(seen)} right after the edit, {before.sum()} before."
-        yield gallery.section("Its neighbours", words, near, seen, right)
-    if far is not None:
-        seen = gallery.look(far)
-        flipped = seen.flipped()
-        words = (
-            f"{flipped.sum()} of {len(seen)} images are taken for something else after the edit; none should."
-        )
-        yield gallery.section("Images that flipped", words, far, seen, ~flipped, flipped)
-
-
 @dataclass(frozen=True)
-class _Gallery:
+class Gallery:
+    """What a patch does to images."""
+
     patch: Patch
     vit: VisionTransformer
+    """Its base model."""
     classes: Sequence[str] | None
 
     def look(self, images: ImageSet) -> Seen:
         """What the base model and the edited one take images for."""
-        changed = {name: values[0] for name, values in self.patch.replaced(self.vit).items()}
-        return look_at(_cut(self.vit, changed), [changed], images, self.patch.about.model.transform)
+        return look_through(self.patch, self.vit, batches_of(images, self.patch.about.model.transform))
 
     def section(
         self,
@@ -137,29 +79,102 @@ class _Gallery:
         seen: Seen,
         fine: Bool[np.ndarray, "images"],
         shown: Bool[np.ndarray, "images"] | None = None,
+        most: int = MOST_CARDS,
     ) -> Section:
-        """The images as cards, all or those that are `shown`."""
+        """The images as cards, all or those that are `shown`, at most so many."""
         places = range(len(seen)) if shown is None else shown.nonzero()[0].tolist()
-        cards = [
-            Card(
-                images.files[at],
-                _thumbnail(images.picture(at)),
-                self._words(int(seen.before[at]), float(seen.sure_before[at])),
-                self._words(int(seen.after[0, at]), float(seen.sure_after[0, at])),
-                bool(fine[at]),
-            )
-            for at in places[:MOST_CARDS]
-        ]
-        return Section(title, words, cards, max(0, len(places) - MOST_CARDS))
+        cards = [self._card(images, seen, at, bool(fine[at])) for at in places[:most]]
+        return Section(title, words, cards, len(places) - len(cards))
+
+    def labelled(
+        self, title: str, images: ImageSet, labels: Int64[np.ndarray, "images"], most: int = MOST_CARDS
+    ) -> Section:
+        """Images with their right classes, and how many are right."""
+        seen = self.look(images)
+        right, before = seen.after[0] == labels, seen.before == labels
+        words = f"{right.sum()} of {len(seen)} right after the edit, {before.sum()} before."
+        return self.section(title, words, images, seen, right, most=most)
+
+    def _card(self, images: ImageSet, seen: Seen, at: int, fine: bool) -> Card:
+        labels = images.labels if len(self.patch.about.labels) > 1 else None
+        return Card(
+            images.files[at],
+            _thumbnail(images.picture(at)),
+            "" if labels is None else class_name(int(labels[at]), self.classes),
+            self._words(int(seen.before[at]), float(seen.sure_before[at])),
+            self._words(int(seen.after[0, at]), float(seen.sure_after[0, at])),
+            fine,
+        )
 
     def _words(self, index: int, probability: float) -> str:
-        return f"{class_name(index, self.classes)} ({text.percent(probability)})"
+        return f"{class_name(index, self.classes)} ({percent(probability)})"
 
 
-def _cut(vit: VisionTransformer, changed: Iterable[str]) -> Split:
-    """The model cut before all changed parameters: the first one in a block, or the last block where the head alone changed."""
-    sites = tuple(Site(name, 0) for name in changed if name.startswith("blocks."))
-    return Split(vit, sites) if sites else Split(vit, ()).at("attn", [-1])
+def samples_of(gallery: Gallery, images: Sequence[Path], table: Path | None) -> ImageSet | None:
+    """The samples of a patch with their right classes, from files or the table of its failures; None without either.
+
+    Of a table those count that the patch was made from: the model was right about the others.
+
+    Raises:
+        ImageError: An image cannot be read, or is none of those that the edit was made from.
+    """
+    listed = read_table("--failures", table, gallery.classes, gallery.vit.num_classes) if table else []
+    paths = [*images, *(one.path for one in listed)]
+    if not paths:
+        return None
+    labels = {record.sha256: record.label for record in gallery.patch.about.images}
+    own = list(zip(paths, checksums(open_files("image", paths, [0] * len(paths))), strict=True))
+    kept = [(path, labels[known]) for path, known in own if known in labels]
+    foreign = [path for path, known in own[: len(images)] if known not in labels] or (not kept and paths)
+    if foreign:
+        raise ImageError(f"{foreign[0]} is none of the images that the patch was made from.")
+    return open_files("image", *zip(*kept, strict=True))
+
+
+def write_report(
+    output: Path, gallery: Gallery, samples: ImageSet | None, neighbours: Path | None, locality: Path | None
+) -> None:
+    """Writes the page.
+
+    Raises:
+        ArtifactError: The model is not the patch's base model, or the file cannot be written.
+        ImageError: An image cannot be read.
+        ConfigError: The neighbours' right classes are not known.
+    """
+    patch, sections = gallery.patch, list(_sections(gallery, samples, neighbours, locality))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=harmless)
+    page = environment.from_string(TEMPLATE).render(
+        style=STYLE + CARDS,
+        title=f"{patch.about.model.name}: {right_class(patch.about, gallery.classes)}",
+        facts=text.facts(patch),
+        where=text.where(patch),
+        sections=sections,
+    )
+    with atomic(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _sections(
+    gallery: Gallery, samples: ImageSet | None, neighbours: Path | None, locality: Path | None
+) -> Iterator[Section]:
+    about, near = gallery.patch.about, None
+    own = {record.sha256 for record in about.images}
+    if samples is not None and samples.labels is not None:
+        title = "The sample" if len(samples) == 1 else "The samples"
+        title, count = f"{title} that the edit was made from", len(samples)
+        yield gallery.labelled(title, samples, samples.labels, count)
+    if neighbours is not None:
+        near = open_neighbours(neighbours, own, about.labels, gallery.classes, gallery.vit.num_classes)
+        assert near.labels is not None  # `open_neighbours` made sure
+        yield gallery.labelled("Neighbours", near, near.labels)
+    if locality is not None:
+        far = open_locality(locality, own, near)
+        seen = gallery.look(far)
+        flipped = seen.flipped()
+        words = (
+            f"{flipped.sum()} of {len(seen)} images are taken for something else after the edit; none should."
+        )
+        yield gallery.section("Images that flipped", words, far, seen, ~flipped, flipped)
 
 
 def _thumbnail(picture: Image.Image) -> str:

@@ -1,6 +1,6 @@
-"""What the commands say, as aligned plain text. Names from files are shown without control characters."""
+"""What the commands say, as aligned plain text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import pandas as pd
@@ -10,11 +10,10 @@ from vitedit.model.difference import Difference
 from vitedit.model.patch import SHORT, Patch
 from vitedit.tool.comparing import Overlap
 from vitedit.tool.editing import Outcome
-from vitedit.tool.labels import class_name
-from vitedit.tool.measuring import Seen
+from vitedit.tool.layout import count_of, few, percent, printable, table
+from vitedit.tool.samples_text import of_lost, of_records, of_samples, right_class
 
 STAND_IN = "a stand-in: rendered pictures that the model is least sure of; give photographs of your own with --locality DIR"
-GAP = "  "
 LOGGED = {
     "regression_loss": "loss of the hypernetwork",
     "kl": "divergence under the searched masks",
@@ -26,82 +25,87 @@ LOGGED = {
 OVERLAPS = ("first", "second", "both", "conflicts")
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as lines, their columns aligned; nothing in them can move the cursor or change colours."""
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return "\n".join(
-        GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
-    )
-
-
-def printable(text: str) -> str:
-    """Text with `?` for what a terminal would act on."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def of_edit(outcome: Outcome, classes: Sequence[str] | None) -> str:
     """What the model saw before and after, the rates, and where the weights changed."""
     about = outcome.patch.about
-    head = f"{about.model.name}, right class {about.label} ({class_name(about.label, classes)})"
-    return "\n\n".join(
-        (
-            printable(head),
-            table(_seen(outcome.samples, [image.name for image in about.images], classes)),
-            table(rates(about)),
-            table(where(outcome.patch)),
-        )
+    parts = (
+        printable(f"{about.model.name}, {right_class(about, classes)}"),
+        of_samples(outcome, classes),
+        table(rates(about)),
+        of_lost(outcome, classes),
+        table(where(outcome.patch)),
+    )
+    return "\n\n".join(filter(None, parts))
+
+
+def failed(outcome: Outcome) -> str:
+    """Why there is no patch of an edit that did not succeed."""
+    about = outcome.patch.about
+    return (
+        f"the edited model is still wrong about {1 - about.measured.success:.0%} of the samples after {about.measured.steps} "
+        f"steps of {about.method} {dict(about.setting)}. Raise its learning rate or `max_steps`, or lower its sparsity."
     )
 
 
-def _seen(seen: Seen, names: Sequence[str], classes: Sequence[str] | None) -> list[tuple[str, ...]]:
-    def words(index: int, probability: float) -> str:
-        return f"{class_name(index, classes)} ({percent(probability)})"
-
-    found = zip(names, seen.before, seen.sure_before, seen.after[0], seen.sure_after[0], strict=True)
-    rows = [(name, words(int(b), p), words(int(a), q)) for name, b, p, a, q in found]
-    return [("image", "before", "after"), *rows]
-
-
 def rates(about: About) -> list[tuple[str, str]]:
-    """Success, generalization, locality and size of an edit."""
+    """Success, generalization, locality and size of an edit; of a sequence retention too."""
     made = about.measured
     return [
-        ("success", _share(made.success, len(about.images), "samples right")),
-        ("generalization", _generalization(made)),
+        ("success", _success(about)),
+        *_sequence(about),
+        ("generalization", _generalization(about)),
         ("locality", _locality(made)),
         ("changed", f"{made.fraction:.2%} of the backbone's weights, by {made.norm:.3g} (L2 norm)"),
-        ("edit", f"{made.steps} steps of {about.method} ({_setting(about)}) in {made.seconds:.1f} s"),
+        (
+            "edit",
+            f"{made.steps} steps of {about.method}{_way(about)} ({_setting(about)}) in {made.seconds:.1f} s",
+        ),
     ]
 
 
-def _generalization(made: Measured) -> str:
+def _success(about: About) -> str:
+    count = len(about.images)
+    said = count_of(about.measured.success, count, "samples right")
+    right = sum(image.before == image.label for image in about.images)
+    return said if count == 1 else f"{said} (before: {right} of {count})"
+
+
+def _sequence(about: About) -> list[tuple[str, str]]:
+    made = about.measured
+    if made.directly is None:
+        return []
+    directly = round(made.directly * len(about.images))
+    rows = [("directly", f"{directly} of {len(about.images)} samples right directly after their own edit")]
+    if made.retention is None:
+        return rows
+    return [
+        *rows,
+        ("retention", f"{count_of(made.retention, directly, 'of these')} still right after all edits"),
+    ]
+
+
+def _way(about: About) -> str:
+    return f", {about.way}" if len(about.images) > 1 else ""
+
+
+def _generalization(about: About) -> str:
+    made, several = about.measured, len(about.labels) > 1
     if made.generalization is None:
-        return "not measured; give images of the same failure with --neighbours DIR"
-    before = _share(made.generalization_before or 0.0, made.neighbours, "")
-    return f"{_share(made.generalization, made.neighbours, 'neighbours right')} (before: {before})"
+        what = "failures with --neighbours FILE.csv" if several else "failure with --neighbours DIR"
+        return f"not measured; give images of the same {what}"
+    before = count_of(made.generalization_before or 0.0, made.neighbours, "")
+    return f"{count_of(made.generalization, made.neighbours, 'neighbours right')} (before: {before})"
 
 
 def _locality(made: Measured) -> str:
     if made.locality is None:
         return "not measured"
-    kept = (
-        f"{_share(made.locality, made.locality_images, 'images keep their prediction')}, {made.locality:.1%}"
-    )
+    kept = f"{count_of(made.locality, made.locality_images, 'images keep their prediction')}, {made.locality:.1%}"
     return f"{kept} ({STAND_IN})" if made.stand_in else kept
-
-
-def _share(rate: float, count: int, what: str) -> str:
-    return f"{round(rate * count)} of {count} {what}".rstrip()
 
 
 def _setting(about: About) -> str:
     return ", ".join(f"{name} {value}" for name, value in about.setting.items())
-
-
-def percent(share: float) -> str:
-    """A probability without decimals."""
-    return f"{share:.0%}"
 
 
 def where(patch: Patch) -> list[tuple[str, str, str]]:
@@ -145,31 +149,39 @@ def trade_off(outcomes: Sequence[Outcome], chosen: int | None) -> str:
 
 
 def of_patch(patch: Patch) -> str:
-    """What `facts` says, and where the weights changed."""
-    return f"{table(facts(patch))}\n\n{table(where(patch))}"
+    """What `facts` says, the samples where there are several, and where the weights changed."""
+    samples = [of_records(patch.about)] if len(patch.about.images) > 1 else []
+    return "\n\n".join([table(facts(patch)), *samples, table(where(patch))])
 
 
 def facts(patch: Patch) -> list[tuple[str, str]]:
     """What, when, by what method, from which base model, with what success."""
     about = patch.about
-    images = ", ".join(image.name for image in about.images)
-    named = f" ({about.class_name})" if about.class_name else ""
     return [
         ("model", f"{about.model.name} {about.model.architecture or ''}".strip()),
         ("base model", f"sha256 {patch.base}"),
         ("edited model", f"sha256 {patch.edited}"),
-        ("right class", f"{about.label}{named}; before: {', '.join(map(str, about.predicted)) or 'unknown'}"),
-        ("made from", images),
+        *_samples(about),
         ("date", about.date),
         *rates(about),
         ("made with", ", ".join(f"{name} {value}" for name, value in about.versions.items())),
     ]
 
 
+def _samples(about: About) -> list[tuple[str, str]]:
+    """Right class and names of the samples."""
+    names, (first, *_) = few([image.name for image in about.images]), about.images
+    if len(about.labels) > 1:
+        return [("made from", f"{right_class(about)}: {names}")]
+    named = f" ({first.class_name})" if first.class_name else ""
+    before = few([f"{image.before}" for image in about.images])
+    return [("right class", f"{first.label}{named}; before: {before}"), ("made from", names)]
+
+
 def of_comparison(first: Patch, second: Patch, shared: Sequence[Overlap]) -> str:
     """Rates of two patches beside each other, and the weights that both change."""
-    facts_of = [known(one) for one in (first, second)]
-    sides = [(name, value, other) for (name, value), (_, other) in zip(*facts_of, strict=True)]
+    one, other = dict(known(first)), dict(known(second))
+    sides = [(name, one.get(name, "-"), other.get(name, "-")) for name in dict.fromkeys([*one, *other])]
     total = Overlap("together", *(sum(getattr(one, part) for one in shared) for part in OVERLAPS))
     counts = [(one.name, *(f"{getattr(one, part)}" for part in OVERLAPS)) for one in (*shared, total)]
     head = ("weights changed", "first", "second", "both", "to other values")
@@ -188,12 +200,10 @@ def _together(first: Patch, second: Patch, total: Overlap) -> str:
 def known(patch: Patch) -> list[tuple[str, str]]:
     """What patches are compared by."""
     about = patch.about
-    named = f" ({about.class_name})" if about.class_name else ""
     return [
         ("model", about.model.name),
         ("base model", short(patch.base)),
-        ("right class", f"{about.label}{named}"),
-        ("made from", ", ".join(image.name for image in about.images)),
+        *_samples(about),
         *rates(about),
         ("date", about.date),
     ]
