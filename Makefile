@@ -1,5 +1,6 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
 # make appendix   the ablations that need trainings of their own (about twenty minutes), then the page with them
+# make many-edits   one model edited up to a thousand times with every method, and edits from many failures at once, then the page with them
 # make tutorial   executes docs/tutorial.ipynb, a ViT of this project edited step by step, and makes results/tutorial/tutorial.html (seconds)
 # make test    the tests            make check   formatting, lint, types
 # make test-faults   kills, full disks and the like at random points of a small chain: 50 seeds, about half an hour; SEEDS="3 7-9" for some
@@ -13,7 +14,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env data demo appendix tutorial test test-faults test-slurm check bench lock graph rendered release-data release-results
+.PHONY: help env data demo appendix many-edits tutorial test test-faults test-slurm check bench lock graph rendered release-data release-results
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -54,6 +55,11 @@ demo: data
 
 appendix: data
 	@snakemake --cores $(CORES) --quiet host reason -- appendix
+	@snakemake --cores $(CORES) --quiet host reason
+	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
+
+many-edits: data
+	@snakemake --cores $(CORES) --quiet host reason -- many_edits
 	@snakemake --cores $(CORES) --quiet host reason
 	@echo; echo "Done. Open $(CURDIR)/results/embedded/index.html"
 
@@ -108,15 +114,15 @@ release-data: env
 	dvc push
 	@echo "Now commit data.dvc and dvc-store/."
 
-# The embedded run's page, figures, tables and rendered notebooks become the released results: docs/dvc.md. Ablations that were not
-# run again stay as they were released.
+# The embedded run's page, figures, tables and rendered notebooks become the released results: docs/dvc.md. Ablations
+# and many edits that were not made again stay as they were released.
 release-results: env
 	mkdir -p released/embedded
-	find released/embedded -mindepth 1 -maxdepth 1 ! -name ablations.parquet -exec rm -rf {} +
+	find released/embedded -mindepth 1 -maxdepth 1 ! -name ablations.parquet ! -name many_edits.parquet -exec rm -rf {} +
 	mkdir -p released/embedded/notebooks
 	cp -r results/embedded/index.html results/embedded/figures results/embedded/tables results/embedded/config.yaml released/embedded/
 	cp results/embedded/notebooks/*.html results/embedded/notebooks/*.ipynb released/embedded/notebooks/
-	[ ! -f results/embedded/ablations.parquet ] || cp results/embedded/ablations.parquet released/embedded/
+	for table in ablations many_edits; do [ ! -f results/embedded/$$table.parquet ] || cp results/embedded/$$table.parquet released/embedded/; done
 	dvc add released
 	dvc push
 	@echo "Now commit released.dvc and dvc-store/."
