@@ -6,6 +6,7 @@ that what else runs on the machine meets both, and the least time of some repeat
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -219,7 +220,7 @@ def scaling(options: argparse.Namespace) -> pd.DataFrame:
             str(options.threads),
         ]
         made = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        rows.append(pd.read_json(made, typ="series"))
+        rows.append(pd.Series(json.loads(made)))
         print(*(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     return pd.DataFrame(rows)
 
