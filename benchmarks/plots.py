@@ -28,6 +28,9 @@ def draw(ratios: pd.DataFrame, scaling: pd.DataFrame, folder: Path) -> None:
         ax.bar_label(bars, fmt="%.3g", fontsize=6)
     fig.savefig(folder / "ratios.png", dpi=150)
     fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), layout="constrained")
+    scaling = scaling.groupby(
+        ["model", "edits", "images"], as_index=False
+    ).min()  # a point of two series once
     edits = scaling[(scaling["model"] == "tiny") & (scaling["images"] == 16)]
     images = scaling[(scaling["model"] == "tiny") & (scaling["edits"] == 4)]
     models = scaling[(scaling["edits"] == 4) & (scaling["images"] == 16)]
@@ -49,9 +52,10 @@ def _line(ax: Axes, x: pd.Series, y: pd.Series, across: str, up: str) -> None:
     ax.set(xscale="log", xlabel=across, ylabel=up)
     ax.set_xticks(x, [str(value) for value in x], minor=False)
     ax.minorticks_off()
-    ax.set_ylim(0)
+    ax.set_ylim(0, 1.12 * y.max())
 
 
 def _bars(ax: Axes, x: pd.Series, y: pd.Series, up: str) -> None:
     sns.barplot(x=x, y=y, ax=ax, order=["tiny", "small", "base", "large"])
     ax.set(xlabel="", ylabel=up, yscale="log")
+    ax.bar_label(ax.containers[0], fmt="%.3g", fontsize=6)  # type: ignore[arg-type]  # bars
