@@ -114,7 +114,7 @@ release-data: env
 	dvc push
 	@echo "Now commit data.dvc and dvc-store/."
 
-# The embedded run's page, figures, tables and rendered notebooks become the released results: docs/dvc.md. Ablations
+# The embedded run's page, figures, tables, rendered notebooks and hypernetworks become the released results: docs/dvc.md. Ablations
 # and many edits that were not made again stay as they were released.
 release-results: env
 	mkdir -p released/embedded
@@ -122,6 +122,8 @@ release-results: env
 	mkdir -p released/embedded/notebooks
 	cp -r results/embedded/index.html results/embedded/figures results/embedded/tables results/embedded/config.yaml released/embedded/
 	cp results/embedded/notebooks/*.html results/embedded/notebooks/*.ipynb released/embedded/notebooks/
+	mkdir -p released/embedded/hypernets
+	for backbone in base small; do cp results/embedded/$$backbone/hypernet.safetensors released/embedded/hypernets/$$backbone.safetensors; done
 	for table in ablations many_edits; do [ ! -f results/embedded/$$table.parquet ] || cp results/embedded/$$table.parquet released/embedded/; done
 	dvc add released
 	dvc push
