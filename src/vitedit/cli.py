@@ -75,6 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         arguments = vars(_parser(words).parse_args(words))
         arguments.pop("run")(arguments)
+        sys.stdout.flush()
     except ViteditError as error:
         print(f"vitedit: {error}", file=sys.stderr)
         return 2
@@ -84,6 +85,8 @@ def main(words: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    except BrokenPipeError:  # who read our output, such as `head`, has gone; Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
