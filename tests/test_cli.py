@@ -294,10 +294,9 @@ def test_an_unknown_name_is_one_message_with_the_names_that_exist(stage_words, m
 
 
 def test_a_reader_that_goes_early_is_no_error():
-    """As `vitedit schema | head -1`: more is written than a pipe holds."""
+    """As `vitedit schema | head`, whose end has gone before anything is written."""
     words = [sys.executable, "-m", "vitedit.cli", "schema"]
-    writer = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert writer.stdout and writer.stderr
-    assert writer.stdout.readline().startswith("# Made by")
-    writer.stdout.close()
-    assert writer.stderr.read() == "" and writer.wait() == 0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout and writer.stderr
+        writer.stdout.close()
+        assert writer.stderr.read() == "" and writer.wait() == 0
