@@ -44,6 +44,14 @@ def test_patches_are_applied_and_reverted_in_order(place, run, chain):
     assert bits(load_file(both)) == bits(load_file(outputs(place, "again")[0]))
     assert run("revert", one, two, "--model", both, "-o", original)[0] == 0
     assert bits(load_file(original)) == before
+    said = run("revert", two, "--model", both, "-o", outputs(place, "part")[0])[1]
+    assert f"the model that {two} was made on" in said and "base model" not in said
+    assert Patch.load(two).about.after == (Patch.load(one).base,)
+    applied = ["apply", one, two, "--model", both, "-o", outputs(place, "more")[0]]
+    refused(run, applied, f"{one}, {two} are already applied", "Leave them out")
+    refused(run, ["apply", one, two, "--model", step, *applied[5:]], f"the patch {one} is already applied")
+    absent = ["revert", one, two, *place.model(), "-o", outputs(place, "more")[0]]
+    refused(run, absent, f"the patch {two} is not applied, so there is nothing to revert", "Give the edited")
     vit = vitedit.load_vit(TINY.name, checkpoint=place.weights, architecture=TINY.architecture)
     images = torch.cat([pixels_of(place.world(3) / f"0{at}.png") for at in (1, 2)])
     with torch.no_grad(), Patch.load(one).applied(vit), Patch.load(two).applied(vit):
@@ -84,11 +92,11 @@ def test_a_wrong_order_is_refused(place, run, chain):
         ["apply", second, first, *place.model(), "-o", output],
         f"{first} was not made on top of {second}",
     )
-    refused(run, ["apply", second, *place.model(), "-o", output], "the very weights that it was made for")
-    refused(run, place.edit("--after", second, output="out.safetensors"), "the very weights")
-    refused(
-        run, ["revert", first, second, *place.model(), "-o", output], "can be reverted from the model with"
+    earlier = (
+        "the very weights that it was made for. It was made on an edited model: give the earlier patches"
     )
+    refused(run, ["apply", second, *place.model(), "-o", output], earlier)
+    refused(run, place.edit("--after", second, output="out.safetensors"), earlier)
     refused(
         run, place.edit("--after", first, "--force"), "--after, --output and --edited must be different files"
     )
