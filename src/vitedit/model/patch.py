@@ -168,6 +168,11 @@ class Patch:
         }
 
     @property
+    def history(self) -> tuple[str, ...]:
+        """Base models of the patches that the edited model has in it, in order; its own is the last."""
+        return (*self.about.after, self.base)
+
+    @property
     def grows(self) -> bool:
         """Whether the edit has added neurons."""
         return any(change.grows for change in self.differences.values())

@@ -84,9 +84,9 @@ def edit(
     else:
         outcome = edit_once(task, bounds)
     said.append(text.of_edit(outcome, wrong.classes))
+    outcome = on_top(outcome, chain, Path(model))
     if chain:
         folders = [*given.folders, Path()]
-        outcome = on_top(outcome, chain)
         said.append(of_remembered(remember(outcome.patch, wrong.vit, after, chain, folders), wrong.classes))
     return "\n\n".join([*said, _written(wrong.vit, outcome, output, edited, _kept(model, after))])
 
@@ -105,7 +105,7 @@ def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Pat
     said = f"{output}: {output.stat().st_size / 1000:,.0f} kB. {kept}"
     if not edited:
         return said
-    save_model(edited, weights, patch.about.model, patch.edited)
+    save_model(edited, weights, patch.about.model, patch.history)
     return f"{said}\n{edited}: the edited model. `vitedit revert` takes the edit out again."
 
 
@@ -126,7 +126,7 @@ def apply(
     check_output(output, force)
     chain, weights = _opened(patch, model, architecture, device)
     last = chain[-1]
-    save_model(output, apply_all(chain, weights), last.about.model, last.edited)
+    save_model(output, apply_all(chain, weights), last.about.model, last.history)
     return f"{output}: the edited model, sha256 {text.short(last.edited)}. `vitedit revert` takes the edit out again."
 
 
@@ -147,7 +147,7 @@ def revert(
     check_output(output, force)
     chain, weights = _opened(patch, model, architecture, device)
     first = chain[0]
-    save_model(output, revert_all(chain, weights), first.about.model, None)
+    save_model(output, revert_all(chain, weights), first.about.model, first.about.after)
     again = f"the model that {patch[0]} was made on" if first.about.after else "the base model again"
     return f"{output}: {again}, sha256 {text.short(first.base)}, bit for bit."
 

@@ -17,6 +17,7 @@ from vitedit.model.about import ImageRecord
 from vitedit.model.patch import SHORT, Patch, checksum
 from vitedit.tool.editing import Outcome
 from vitedit.tool.measuring import look_through
+from vitedit.tool.models import history
 from vitedit.tool.pictures import BATCH, read_sample, sha256
 
 
@@ -47,12 +48,10 @@ def read_chain(paths: Sequence[Path]) -> list[Patch]:
     return patches
 
 
-def on_top(outcome: Outcome, patches: Sequence[Patch]) -> Outcome:
-    """An edit of a model with all patches of a chain in it, which records what they were made on."""
-    if not patches:
-        return outcome
-    history = (*patches[0].about.after, *(patch.base for patch in patches))
-    about = outcome.patch.about.model_copy(update={"after": history})
+def on_top(outcome: Outcome, patches: Sequence[Patch], model: Path) -> Outcome:
+    """An edit that records the patches below it: those in the model's file, and those of a chain on top of them."""
+    below = (*history(model), *(patch.base for patch in patches))
+    about = outcome.patch.about.model_copy(update={"after": below})
     return replace(outcome, patch=replace(outcome.patch, about=about))
 
 
