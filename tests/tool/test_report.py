@@ -54,8 +54,10 @@ def test_names_stay_text(place, run):
     assert run(*words)[0] == 0
     assert "<script>alert" not in page.read_text() and "&lt;script&gt;" in page.read_text()
     assert "<b>&.png" not in page.read_text()
+    others = ["--locality", str(place.world(0))]
     known = ["report", patch, *place.model(), "-o", str(page), "--force"]
     assert run(*known)[0] == 0 and "No picture is shown" in page.read_text()
+    assert run(*known, *others)[0] == 0 and "--locality: 1 image is left out" in page.read_text()
     assert run(*known, "--image", str(place.image))[0] == 0
     assert f"<p>before: &lt;script&gt;alert(1)&lt;/script&gt;{place.predicted} (" in page.read_text()
 

@@ -24,7 +24,7 @@ from vitedit.tool import text
 from vitedit.tool.labels import class_name
 from vitedit.tool.layout import percent
 from vitedit.tool.measuring import Seen, batches_of, look_through
-from vitedit.tool.pictures import checksums, open_files, open_locality, open_neighbours
+from vitedit.tool.pictures import checksums, left_out, open_files, open_locality, open_neighbours
 from vitedit.tool.report_template import CARDS, TEMPLATE
 from vitedit.tool.samples_text import right_class
 from vitedit.tool.tables import read_table
@@ -194,6 +194,7 @@ def _sections(
             f"{flipped.sum()} of {len(seen)} images are taken for something else after the edit; none should."
             f"{_measured_on(about.measured, len(seen), int(flipped.sum()))}"
         )
+        words = " ".join([words, *left_out(None, far)])
         yield gallery.section("Images that flipped", words, far, seen, ~flipped, flipped)
 
 
