@@ -71,9 +71,11 @@ def test_classes_are_named_where_they_are_known():
 
 
 def test_patches_of_many_failures_are_compared_by_their_number():
-    many = outcome(8, {5}).patch.about
+    made = ABOUT.measured.model_copy(update={"locality": 0.5, "locality_images": 48, "stand_in": True})
+    many = outcome(8, {5}).patch.about.model_copy(update={"measured": made})
     said = text.of_comparison(patch_of(many), patch_of(many, edited="c" * 64), [])
-    assert "8 failures of 2 classes" in said and "0.png" not in said and "give images" not in said
+    assert "8 failures of 2 classes" in said and "0.png" not in said and "; give" not in said
+    assert "keep their prediction, 50.0% (of a stand-in)  24 of" in said
     assert "0.png, 1.png" in text.of_patch(patch_of(many))
 
 

@@ -272,7 +272,7 @@ class Patch:
             )
         if asked == self.edited and found in (self.base, *self.about.after):
             raise ArtifactError(
-                f"{name} is not applied, so there is nothing to revert: the model is the one before it "
+                f"{name} is not applied, so there is nothing to revert: the model is without it "
                 f"(checksum {found[:SHORT]}). Give the edited model."
             )
         raise ArtifactError(

@@ -248,9 +248,14 @@ def known(patch: Patch) -> list[tuple[str, str]]:
         ("model", about.model.name),
         ("base model", short(patch.base)),
         *_briefly(about),
-        *((name, UNMEASURED if said.startswith(UNMEASURED) else said) for name, said in rates(about)),
+        *((name, _without_advice(said)) for name, said in rates(about)),
         ("date", about.date),
     ]
+
+
+def _without_advice(said: str) -> str:
+    """A rate without what to give the next time."""
+    return UNMEASURED if said.startswith(UNMEASURED) else said.replace(f" ({STAND_IN})", " (of a stand-in)")
 
 
 def _briefly(about: About) -> list[tuple[str, str]]:
