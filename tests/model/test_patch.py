@@ -1,6 +1,7 @@
 """Patches: exact both ways, of one base model only, and read from files that nobody vouches for."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_another_model_is_refused(patch, vit):
         patch.apply(other)
     with pytest.raises(ArtifactError, match="not applied, so there is nothing to revert"):
         patch.revert(vit.state_dict())
-    with pytest.raises(ArtifactError, match="already applied"):
+    with pytest.raises(ArtifactError, match="already applied.* Leave the patch out"):
         patch.apply(patch.apply(vit.state_dict()))
     with patch.applied(vit), pytest.raises(ArtifactError, match="already applied"), patch.applied(vit):
         pass
@@ -91,6 +92,20 @@ def test_patches_nest_where_one_was_made_on_top_of_the_other(patch, vit, split, 
             assert checksum(vit.state_dict()) == second.edited
         assert bits(vit.state_dict()) == inside
     assert bits(vit.state_dict()) == before
+
+
+def test_a_patch_of_an_edited_model_asks_for_the_earlier_ones(patch, vit):
+    above = replace(patch, base="b" * 64, about=ABOUT.model_copy(update={"after": (patch.base,)}))
+    with pytest.raises(ArtifactError, match="It was made on an edited model: give the earlier patches too"):
+        above.apply(vit.state_dict())
+    with pytest.raises(ArtifactError, match="so there is nothing to revert.* Give the edited model"):
+        above.revert(vit.state_dict())
+
+
+def test_a_patch_is_shown_in_a_line(patch):
+    assert repr(patch) == (
+        f"<Patch by ft, right class 3 (ring), base model {patch.base[:12]}, 1.00% of the weights changed>"
+    )
 
 
 def test_an_edit_that_changes_nothing_is_no_patch(edits, vit):
@@ -132,6 +147,7 @@ NAME = "blocks.1.mlp.fc1.weight"
         (lambda meta: meta["about"].update(images=[]), "about.images"),
         (lambda meta: meta["about"]["images"][0].update(label="ring"), "about.images.0.label"),
         (lambda meta: meta["about"].update(way="somehow"), "about.way"),
+        (lambda meta: meta["about"].update(after=["no checksum"]), "about.after.0"),
         (lambda meta: meta["about"].update(more=1), "about.more"),
         (lambda meta: meta.update(differences=[]), "damaged"),
     ],

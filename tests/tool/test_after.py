@@ -1,5 +1,7 @@
 """Edits on top of earlier patches: made, applied and reverted in order, and what becomes of the earlier samples."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from patches import bits
@@ -7,12 +9,13 @@ from safetensors.torch import load_file
 from tables_place import edit_all, write_table
 from test_refusals import refused
 from tiny import TINY
-from tool_place import pixels_of, ranked
+from tool_place import QUICK, pixels_of, ranked
 
 import vitedit
 from vitedit.model.about import ImageRecord
 from vitedit.model.patch import Patch
 from vitedit.tool.earlier import patched, remember
+from vitedit.tool.models import history
 
 
 @pytest.fixture
@@ -44,11 +47,33 @@ def test_patches_are_applied_and_reverted_in_order(place, run, chain):
     assert bits(load_file(both)) == bits(load_file(outputs(place, "again")[0]))
     assert run("revert", one, two, "--model", both, "-o", original)[0] == 0
     assert bits(load_file(original)) == before
+    said = run("revert", two, "--model", both, "-o", outputs(place, "part")[0])[1]
+    assert f"the model that {two} was made on" in said and "base model" not in said
+    assert Patch.load(two).about.after == (Patch.load(one).base,)
+    assert history(Path(both)) == Patch.load(two).history and history(place.weights) == ()
+    assert history(place.folder / "part.safetensors") == Patch.load(one).history
+    applied = ["apply", one, two, "--model", both, "-o", outputs(place, "more")[0]]
+    refused(run, applied, f"{one}, {two} are already applied", "Leave them out")
+    refused(run, ["apply", one, two, "--model", step, *applied[5:]], f"the patch {one} is already applied")
+    absent = ["revert", one, two, *place.model(), "-o", outputs(place, "more")[0]]
+    refused(run, absent, f"the patch {two} is not applied, so there is nothing to revert", "Give the edited")
     vit = vitedit.load_vit(TINY.name, checkpoint=place.weights, architecture=TINY.architecture)
     images = torch.cat([pixels_of(place.world(3) / f"0{at}.png") for at in (1, 2)])
     with torch.no_grad(), Patch.load(one).applied(vit), Patch.load(two).applied(vit):
         after = [image.after for image in Patch.load(two).about.images]
         assert vit(images).argmax(-1).tolist() == after
+
+
+def test_a_patch_of_an_edited_file_knows_the_earlier_ones(place, run):
+    edited, again, back = outputs(place, "edited", "again", "back")
+    assert run(*place.edit("--edited", edited))[0] == 0
+    table = write_table(place.folder / "t.csv", [("world/class0/00.png", place.predicted)])
+    words = ["edit", "--model", edited, "--failures", str(table), *QUICK, "--anyway", "-o"]
+    assert run(*words, (two := outputs(place, "two")[0]), "--edited", again)[0] == 0
+    first, second = Patch.load(place.folder / "fix.safetensors"), Patch.load(two)
+    assert second.about.after == (first.base,) and second.base == first.edited
+    assert f"the model that {two} was made on" in run("revert", two, "--model", again, "-o", back)[1]
+    assert history(Path(back)) == (first.base,)
 
 
 def test_what_becomes_of_the_earlier_samples_is_said(place, run, chain):
@@ -84,11 +109,11 @@ def test_a_wrong_order_is_refused(place, run, chain):
         ["apply", second, first, *place.model(), "-o", output],
         f"{first} was not made on top of {second}",
     )
-    refused(run, ["apply", second, *place.model(), "-o", output], "the very weights that it was made for")
-    refused(run, place.edit("--after", second, output="out.safetensors"), "the very weights")
-    refused(
-        run, ["revert", first, second, *place.model(), "-o", output], "can be reverted from the model with"
+    earlier = (
+        "the very weights that it was made for. It was made on an edited model: give the earlier patches"
     )
+    refused(run, ["apply", second, *place.model(), "-o", output], earlier)
+    refused(run, place.edit("--after", second, output="out.safetensors"), earlier)
     refused(
         run, place.edit("--after", first, "--force"), "--after, --output and --edited must be different files"
     )

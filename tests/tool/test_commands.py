@@ -147,6 +147,9 @@ def test_no_image_counts_twice(place, run):
         *place.edit("--neighbours", str(place.world(0)), "--locality", str(place.folder / "world"))
     )
     assert code == 0 and "of 11 neighbours" in said and "of 48 images keep their prediction" in said
+    assert "--neighbours: 1 image is left out: it is a sample too." in said
+    assert "--locality: 12 images are left out: each is a sample or a neighbour too." in said
+    assert f" kB. {place.weights} stays as it is." in said
 
 
 def test_several_samples_of_one_failure(place, run):

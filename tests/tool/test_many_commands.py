@@ -71,7 +71,10 @@ def test_inspect_and_compare_show_many_failures(place, run):
     images = Patch.load(many).about.images
     assert code == 0 and "3 failures of 2 classes: world/class1/05.png, world/class2/05.png" in said
     for image in images:
-        assert re.search(rf"{image.name} +{image.label} +{image.before} +{image.after}\n", said)
+        mark = " +still wrong" if image.after != image.label else ""
+        assert re.search(rf"{image.name} +{image.label} +{image.before} +{image.after}{mark}\n", said)
+    (lost,) = [image for image in images if image.lost_by]
+    assert lost.lost_by == images[2].name and "lost again" in said
     code, said, _ = run("compare", many, one)
     assert code == 0 and re.search(r"retention +2 of 3 of these still right after all edits +-\n", said)
 
@@ -85,7 +88,7 @@ def test_the_page_shows_every_failure_with_its_own_class(place, run):
     refused(run, [*words, "--neighbours", str(place.world(0))], "give a CSV file")
     assert run(*words)[0] == 0
     text, images = page.read_text(), Patch.load(patch).about.images
-    assert "3 failures of 2 classes" in text and text.count("<img ") == 3
+    assert "from 3 failures</h1>" in text and "3 failures of 2 classes" in text and text.count("<img ") == 3
     for image in images:
         assert f"<p>right class: {image.label}</p>" in text
     other = replaced(words, str(table), str(failures_of(place, 2, "other.csv")))

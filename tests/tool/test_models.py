@@ -12,7 +12,7 @@ from vitedit.config.transforms import timm_transform
 from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.about import ModelRecord
 from vitedit.tool import models
-from vitedit.tool.models import arguments, described, load_vit, record_of, save_model
+from vitedit.tool.models import arguments, described, history, load_vit, record_of, save_model
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "data/embedded/checkpoints/base.safetensors"
@@ -52,11 +52,11 @@ def test_a_model_of_timm_is_seen_as_timm_evaluates_it(name):
 def test_a_checkpoint_of_ours_says_what_it_is(vit, tmp_path):
     record = ModelRecord(name=TINY.name, architecture=TINY.architecture, transform=TransformConfig(size=24))
     path = tmp_path / "edited.safetensors"
-    save_model(path, vit.state_dict(), record, None)
-    assert described(path) == record
+    save_model(path, vit.state_dict(), record, ["a" * 64])
+    assert described(path) == record and history(path) == ("a" * 64,)
     for foreign in (b"", b"\0" * 64):
         path.write_bytes(foreign)
-        assert described(path) is None
+        assert described(path) is None and history(path) == ()
 
 
 def test_other_checkpoints_say_nothing(weights, vit, tmp_path):
@@ -64,8 +64,8 @@ def test_other_checkpoints_say_nothing(weights, vit, tmp_path):
     for model in ([], "x", {"name": "x"}, {"name": 3, "transform": {"size": 24}}):
         from vitedit.tensors import save_tensors
 
-        save_tensors(weights, vit.state_dict(), {"model": model})
-        assert described(weights) is None
+        save_tensors(weights, vit.state_dict(), {"model": model, "after": model})
+        assert described(weights) is None and history(weights) == ()
 
 
 @pytest.mark.skipif(

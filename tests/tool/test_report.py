@@ -26,6 +26,7 @@ def test_the_page_shows_sample_neighbours_and_flipped_images(place, run):
         right and text.count("<img ") == 1 + 11 + flipped and text.count("✗") == 11 - int(right[1]) + flipped
     )
     assert Patch.load(place.folder / "fix.safetensors").base in text
+    assert "The locality above was measured on 48 rendered pictures." in text
     assert not re.findall(r'(?:src|href)="(?!data:)', text), "nothing from elsewhere"
     assert run(*words)[0] == 2, "it exists"
 
@@ -53,6 +54,12 @@ def test_names_stay_text(place, run):
     assert run(*words)[0] == 0
     assert "<script>alert" not in page.read_text() and "&lt;script&gt;" in page.read_text()
     assert "<b>&.png" not in page.read_text()
+    others = ["--locality", str(place.world(0))]
+    known = ["report", patch, *place.model(), "-o", str(page), "--force"]
+    assert run(*known)[0] == 0 and "No picture is shown" in page.read_text()
+    assert run(*known, *others)[0] == 0 and "--locality: 1 image is left out" in page.read_text()
+    assert run(*known, "--image", str(place.image))[0] == 0
+    assert f"<p>before: &lt;script&gt;alert(1)&lt;/script&gt;{place.predicted} (" in page.read_text()
 
 
 def test_an_image_that_the_patch_was_not_made_from(place, run):

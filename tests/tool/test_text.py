@@ -1,7 +1,10 @@
 """What is said on the terminal."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pytest
 from patches import ABOUT
 
 from vitedit.model.patch import Patch
@@ -22,7 +25,8 @@ def test_a_training_is_shown_by_its_ends_and_searches_without_the_replay():
     log = pd.DataFrame({column: [float(at) for at in range(30)] for column in text.LOGGED})
     log.loc[20:, ["kl", "sparsity_searched"]] = float("nan")
     lines = [line.split() for line in text.of_training(log).splitlines()]
-    assert lines[0][:2] == ["30", "iterations"]
+    assert lines[0][:7] == ["20", "iterations,", "10", "steps", "of", "the", "replay"]
+    assert text.of_training(log.head(20)).startswith("20 iterations  ")
     assert [line[-2:] for line in lines[1:4]] == [["1", "28"], ["0.5", "18.5"], ["0.5", "18.5"]]
 
 
@@ -53,3 +57,65 @@ def test_few_failures_are_all_shown_and_of_many_those_that_are_still_wrong():
     assert of_samples(outcome(13, ()), None) == "", "none is left to be named"
     assert "still wrong" not in of_samples(outcome(2, ()), None)
     assert right_class(outcome(13, ()).patch.about) == "13 failures of 2 classes"
+
+
+def patch_of(about, base="a" * 64, edited="b" * 64):
+    return Patch({}, base, edited, about, Path(f"{edited[0]}.safetensors"))
+
+
+def test_classes_are_named_where_they_are_known():
+    (image,) = ABOUT.images
+    known = ABOUT.model_copy(update={"images": (image.model_copy(update={"before_name": "disc"}),)})
+    for about, said in ((ABOUT, "3 (ring); before: 1"), (known, "3 (ring); before: 1 (disc)")):
+        assert dict(text.facts(patch_of(about)))["right class"] == said
+
+
+def test_patches_of_many_failures_are_compared_by_their_number():
+    made = ABOUT.measured.model_copy(update={"locality": 0.5, "locality_images": 48, "stand_in": True})
+    many = outcome(8, {5}).patch.about.model_copy(update={"measured": made})
+    said = text.of_comparison(patch_of(many), patch_of(many, edited="c" * 64), [])
+    assert "8 failures of 2 classes" in said and "0.png" not in said and "; give" not in said
+    assert "keep their prediction, 50.0% (of a stand-in)  24 of" in said
+    assert "0.png, 1.png" in text.of_patch(patch_of(many))
+
+
+def test_which_patch_is_on_top_of_which_is_said():
+    first, second, third = (
+        patch_of(ABOUT.model_copy(update={"after": after}), base, edited)
+        for after, base, edited in (
+            ((), "a" * 64, "b" * 64),
+            (("a" * 64,), "b" * 64, "c" * 64),
+            (("a" * 64, "b" * 64), "c" * 64, "d" * 64),
+        )
+    )
+    for one, other in ((first, second), (second, first)):
+        said = text.of_comparison(one, other, [])
+        assert (
+            "c.safetensors was made on top of b.safetensors: `vitedit apply b.safetensors c.safetensors`"
+            in said
+        )
+        assert "`apply` and `revert` alike in the order in which they were made" in said
+    assert "`vitedit apply b.safetensors ... d.safetensors`" in text.of_comparison(first, third, [])
+    assert "made after" not in text.of_patch(first) and "another patch, on the original" in text.of_patch(
+        second
+    )
+    assert "2 other patches, on the original model sha256 aaaa" in text.of_patch(third)
+
+
+@pytest.mark.parametrize(
+    ("way", "converged", "steps", "said"),
+    [
+        ("joint", False, 100, True),
+        ("joint", True, 100, False),
+        ("joint", False, 1, False),
+        ("sequence", False, 100, True),
+    ],
+)
+def test_a_descent_that_ran_out_of_steps_says_so(way, converged, steps, said):
+    made = ABOUT.measured.model_copy(update={"converged": converged, "steps": steps})
+    about = ABOUT.model_copy(update={"measured": made, "way": way, "setting": {"max_steps": 100}})
+    assert ("(stopped at max_steps)" in dict(text.rates(about))["edit"]) == said
+    many = outcome(3, ()).patch.about.images
+    assert (
+        "stopped" not in dict(text.rates(about.model_copy(update={"way": "merge", "images": many})))["edit"]
+    )

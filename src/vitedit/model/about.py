@@ -7,6 +7,7 @@ from pydantic import Field
 from vitedit.config import Fraction, Scalar, Section, TransformConfig
 
 Count = Annotated[int, Field(ge=0)]
+Checksum = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Way = Literal["joint", "union", "merge", "sequence"]
 """How one patch comes of several failures (tool/ways.py)."""
 
@@ -24,8 +25,19 @@ class ImageRecord(Section):
     """The name of that class."""
     before: Count
     """Class that the base model takes it for."""
+    before_name: str | None = None
+    """The name of that class."""
     after: Count
     """Class that the edited model takes it for."""
+    after_name: str | None = None
+    """The name of that class."""
+    lost_by: str | None = None
+    """Of a sequence: name of the later sample after whose edit it was wrong first; of those that were right after their own."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the edited model is still wrong about it."""
+        return self.after != self.label
 
 
 class ModelRecord(Section):
@@ -75,6 +87,8 @@ class Measured(Section):
     """L2 norm of the change."""
     steps: Count
     """Updates made."""
+    converged: bool = True
+    """Whether the edit met its stop rule."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Time that the edit took."""
 
@@ -100,6 +114,8 @@ class About(Section):
     """Time of the edit, in UTC (ISO 8601)."""
     versions: dict[str, str]
     """Of vitedit and what it computes with."""
+    after: tuple[Checksum, ...] = ()
+    """Base models of the patches that this one was made on top of, in order; none for a patch of an original model."""
 
     @property
     def labels(self) -> list[int]:

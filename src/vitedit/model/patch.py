@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ FORMAT = 2
 PARTS = ("index", "old", "new")
 SHORT = 12
 """Letters of a checksum that tell models apart in a message."""
+EARLIER = (
+    " It was made on an edited model: give the earlier patches too, in the order in which they were made (`edit` and `report`: "
+    "`--after FILE`)."
+)
 
 
 def checksum(weights: Mapping[str, Tensor]) -> str:
@@ -61,6 +65,22 @@ class Patch:
     """Checksum of the edited model."""
     about: About
     """Method, samples, measurements, versions."""
+    path: Path | None = None
+    """File that it was read from."""
+
+    def __repr__(self) -> str:
+        about = self.about
+        classes = ", ".join(
+            f"{index} ({name})" if name else f"{index}" for index, name in self._right().items()
+        )
+        return (
+            f"<Patch by {about.method}, right class {classes}, base model {self.base[:SHORT]}, "
+            f"{about.measured.fraction:.2%} of the weights changed>"
+        )
+
+    def _right(self) -> dict[int, str | None]:
+        """Right classes of the samples, and their names."""
+        return {image.label: image.class_name for image in self.about.images}
 
     @classmethod
     def of(cls, edits: Edits, at: int, model: nn.Module, about: About) -> "Patch":
@@ -148,6 +168,11 @@ class Patch:
         }
 
     @property
+    def history(self) -> tuple[str, ...]:
+        """Base models of the patches that the edited model has in it, in order; its own is the last."""
+        return (*self.about.after, self.base)
+
+    @property
     def grows(self) -> bool:
         """Whether the edit has added neurons."""
         return any(change.grows for change in self.differences.values())
@@ -194,7 +219,7 @@ class Patch:
                 f"{path}: {found}; this version reads patches of format {FORMAT}, as `vitedit edit` makes them."
             )
         try:
-            return cls._read(tensors, meta)
+            return replace(cls._read(tensors, meta), path=path)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -239,12 +264,21 @@ class Patch:
         """
         if found == asked:
             return
-        if found == other:
-            state = "already applied" if asked == self.base else "not applied, so there is nothing to revert"
-            raise ArtifactError(f"the patch is {state}: the model's checksum is {other[:SHORT]}.")
+        name = f"the patch {self.path}" if self.path else "the patch"
+        if found == other == self.edited:
+            raise ArtifactError(
+                f"{name} is already applied: the model has this edit in it (checksum {found[:SHORT]}). Leave the patch out, give "
+                "the base model, or take the edit out with `vitedit revert`."
+            )
+        if asked == self.edited and found in (self.base, *self.about.after):
+            raise ArtifactError(
+                f"{name} is not applied, so there is nothing to revert: the model is without it "
+                f"(checksum {found[:SHORT]}). Give the edited model."
+            )
         raise ArtifactError(
-            f"the patch can be {what} the model with checksum {asked[:SHORT]} only ({self.about.model.name}, edited on "
+            f"{name} can be {what} the model with checksum {asked[:SHORT]} only ({self.about.model.name}, edited on "
             f"{self.about.date}), but this model's is {found[:SHORT]}. Give the very weights that it was made for."
+            f"{EARLIER if asked == self.base and self.about.after else ''}"
         )
 
     def _confirm(self, found: str, asked: str) -> None:

@@ -15,13 +15,13 @@ from vitedit.tool import text
 from vitedit.tool.asked import Given, check_files, check_form, check_output
 from vitedit.tool.choosing import MIN_LOCALITY, Bounds, Task, edit_best, edit_once
 from vitedit.tool.comparing import overlap
-from vitedit.tool.earlier import apply_all, patched, read_chain, remember, revert_all
+from vitedit.tool.earlier import apply_all, on_top, patched, read_chain, remember, revert_all
 from vitedit.tool.editing import Ground, Outcome
 from vitedit.tool.hypernets import open_photographs, settings_of, train
 from vitedit.tool.labels import class_list
 from vitedit.tool.methods import Method, cut_at, cut_model
 from vitedit.tool.models import arguments, open_model, save_model
-from vitedit.tool.pictures import stand_in
+from vitedit.tool.pictures import left_out, stand_in
 from vitedit.tool.reporting import Gallery, samples_of, write_report
 from vitedit.tool.samples_text import of_remembered
 from vitedit.tool.ways import choose_way
@@ -74,6 +74,7 @@ def edit(
     wrong, said = given.read()
     chosen = choose_way(way, asked, wrong.labels.tolist())
     near, far = wrong.sets(neighbours, locality)
+    said += left_out(near, far)
     far = far or stand_in(wrong.vit, wrong.transform)
     cut = cut_model(vit, asked, part, blocks)
     task = Task(wrong, asked, Ground(Split(wrong.vit, cut.sites), cut), chosen, near, far)
@@ -83,21 +84,28 @@ def edit(
     else:
         outcome = edit_once(task, bounds)
     said.append(text.of_edit(outcome, wrong.classes))
+    outcome = on_top(outcome, chain, Path(model))
     if chain:
         folders = [*given.folders, Path()]
         said.append(of_remembered(remember(outcome.patch, wrong.vit, after, chain, folders), wrong.classes))
-    return "\n\n".join([*said, _written(wrong.vit, outcome, output, edited)])
+    return "\n\n".join([*said, _written(wrong.vit, outcome, output, edited, _kept(model, after))])
 
 
-def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None) -> str:
+def _kept(model: str, after: Sequence[Path]) -> str:
+    """That the model is not written to, and what the patch goes on top of."""
+    below = f" The patch goes on top of {', '.join(map(str, after))}." if after else ""
+    return f"{model} stays as it is.{below}"
+
+
+def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None, kept: str) -> str:
     """Writes the patch, and the edited weights where they are asked for; says what is where."""
     patch = outcome.patch
     weights = patch.apply(vit.state_dict()) if edited else {}
     patch.save(output)
-    said = f"{output}: {output.stat().st_size / 1000:,.0f} kB. The model itself is unchanged."
+    said = f"{output}: {output.stat().st_size / 1000:,.0f} kB. {kept}"
     if not edited:
         return said
-    save_model(edited, weights, patch.about.model, patch.edited)
+    save_model(edited, weights, patch.about.model, patch.history)
     return f"{said}\n{edited}: the edited model. `vitedit revert` takes the edit out again."
 
 
@@ -118,7 +126,7 @@ def apply(
     check_output(output, force)
     chain, weights = _opened(patch, model, architecture, device)
     last = chain[-1]
-    save_model(output, apply_all(chain, weights), last.about.model, last.edited)
+    save_model(output, apply_all(chain, weights), last.about.model, last.history)
     return f"{output}: the edited model, sha256 {text.short(last.edited)}. `vitedit revert` takes the edit out again."
 
 
@@ -139,8 +147,9 @@ def revert(
     check_output(output, force)
     chain, weights = _opened(patch, model, architecture, device)
     first = chain[0]
-    save_model(output, revert_all(chain, weights), first.about.model, None)
-    return f"{output}: the base model again, sha256 {text.short(first.base)}, bit for bit."
+    save_model(output, revert_all(chain, weights), first.about.model, first.about.after)
+    again = f"the model that {patch[0]} was made on" if first.about.after else "the base model again"
+    return f"{output}: {again}, sha256 {text.short(first.base)}, bit for bit."
 
 
 def _opened(

@@ -1,9 +1,9 @@
 """Patches that were made one on top of the other: applied in order, and whether their samples stay right."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -14,8 +14,10 @@ from torch import Tensor
 from vitedit.data.sources import MOST_BYTES
 from vitedit.errors import ArtifactError
 from vitedit.model.about import ImageRecord
-from vitedit.model.patch import SHORT, Patch
+from vitedit.model.patch import SHORT, Patch, checksum
+from vitedit.tool.editing import Outcome
 from vitedit.tool.measuring import look_through
+from vitedit.tool.models import history
 from vitedit.tool.pictures import BATCH, read_sample, sha256
 
 
@@ -46,12 +48,20 @@ def read_chain(paths: Sequence[Path]) -> list[Patch]:
     return patches
 
 
-def apply_all(patches: Iterable[Patch], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def on_top(outcome: Outcome, patches: Sequence[Patch], model: Path) -> Outcome:
+    """An edit that records the patches below it: those in the model's file, and those of a chain on top of them."""
+    below = (*history(model), *(patch.base for patch in patches))
+    about = outcome.patch.about.model_copy(update={"after": below})
+    return replace(outcome, patch=replace(outcome.patch, about=about))
+
+
+def apply_all(patches: Sequence[Patch], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict with all patches of a chain in it.
 
     Raises:
         ArtifactError: It is not that of the first one's base model, or a patch adds neurons.
     """
+    _refuse_applied(patches, weights)
     for patch in patches:
         weights = patch.apply(weights)
     return dict(weights)
@@ -74,10 +84,25 @@ def patched(vit: VisionTransformer, patches: Sequence[Patch]) -> VisionTransform
     Raises:
         ArtifactError: It is not the first one's base model.
     """
+    _refuse_applied(patches, vit.state_dict())
     with ExitStack() as applied:
         for patch in patches:
             applied.enter_context(patch.applied(vit))
         return deepcopy(vit) if patches else vit
+
+
+def _refuse_applied(patches: Sequence[Patch], weights: Mapping[str, Tensor]) -> None:
+    """Refuses a model with several of the patches in it; of the first alone the patch itself does."""
+    if len(patches) < 2:
+        return
+    found = checksum(weights)
+    for count, patch in enumerate(patches, 1):
+        if count > 1 and patch.edited == found:
+            names = ", ".join(str(one.path) for one in patches[:count])
+            raise ArtifactError(
+                f"{names} are already applied: the model has these edits in it (checksum {found[:SHORT]}). Leave them "
+                "out, give the base model, or take the edits out with `vitedit revert`."
+            )
 
 
 def remember(
@@ -128,10 +153,10 @@ def _find(image: ImageRecord, folders: Sequence[Path]) -> Path | None:
     return next((place for folder in folders if _is(place := folder / name, image.sha256)), None)
 
 
-def _is(path: Path, checksum: str) -> bool:
+def _is(path: Path, content: str) -> bool:
     try:
         if not path.is_file() or path.stat().st_size > MOST_BYTES:
             return False
-        return sha256(path.read_bytes()) == checksum
+        return sha256(path.read_bytes()) == content
     except (OSError, ValueError):  # a file that may not be read, or a name that no file system takes
         return False

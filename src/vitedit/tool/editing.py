@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,6 @@ class Outcome:
     samples: Seen
     neighbours: Seen | None
     locality: Seen | None
-    lost: Sequence[tuple[int, int]] = ()
-    """Of a sequence: samples that were right after their own edit and no longer are, each with the later edit that lost it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def measure(
         around, others = (None if seen is None else _of_edit(seen, at) for seen in (near, far))
         measured = _measured(failures, attempt, own, around, others, right, stand_in)
         patch = Patch.of(attempt.edits, 0, failures.vit, _about(failures, attempt, own, measured))
-        found.append(Outcome(patch, own, around, others, lost_of(attempt.course)))
+        found.append(Outcome(patch, own, around, others))
     return found
 
 
@@ -130,6 +128,7 @@ def _measured(
         fraction=float(attempt.edits.fraction(failures.vit)[0]),
         norm=float(attempt.edits.norm()[0]),
         steps=int(attempt.edits.steps[0]),
+        converged=bool(attempt.edits.converged[0]),
         seconds=attempt.seconds,
     )
 
@@ -140,7 +139,7 @@ def _about(failures: Failures, attempt: Attempt, samples: Seen, measured: Measur
         method=attempt.method.name,
         setting=attempt.method.hyper_parameters,
         way=attempt.way,
-        images=tuple(_records(failures, samples)),
+        images=tuple(_records(failures, samples, dict(lost_of(attempt.course)))),
         sites=tuple(SiteRecord(name=site.name, axis=site.axis) for site in attempt.cut.sites),
         measured=measured,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -148,19 +147,30 @@ def _about(failures: Failures, attempt: Attempt, samples: Seen, measured: Measur
     )
 
 
-def _records(failures: Failures, seen: Seen) -> list[ImageRecord]:
-    named, predictions = failures.classes is not None, zip(seen.before, seen.after[0], strict=True)
-    return [
-        ImageRecord(
-            name=sample.name,
-            sha256=sample.sha256,
-            label=int(label),
-            class_name=class_name(int(label), failures.classes) if named else None,
-            before=int(before),
-            after=int(after),
+def _records(failures: Failures, seen: Seen, lost: Mapping[int, int]) -> list[ImageRecord]:
+    classes = zip(failures.labels.tolist(), seen.before.tolist(), seen.after[0].tolist(), strict=True)
+    records = []
+    for at, (label, before, after) in enumerate(classes):
+        known, later = failures.samples[at], lost.get(at)
+        records.append(
+            ImageRecord(
+                name=known.name,
+                sha256=known.sha256,
+                label=label,
+                class_name=_name_of(failures, label),
+                before=before,
+                before_name=_name_of(failures, before),
+                after=after,
+                after_name=_name_of(failures, after),
+                lost_by=None if later is None else failures.samples[later].name,
+            )
         )
-        for sample, label, (before, after) in zip(failures.samples, failures.labels, predictions, strict=True)
-    ]
+    return records
+
+
+def _name_of(failures: Failures, index: int) -> str | None:
+    """A class's name, where the classes are known."""
+    return None if failures.classes is None else class_name(index, failures.classes)
 
 
 def _versions() -> dict[str, str]:

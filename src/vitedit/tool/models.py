@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import timm
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
@@ -19,10 +19,13 @@ from vitedit.config import ModelConfig, Scalar, TransformConfig
 from vitedit.data.download import repository_of
 from vitedit.errors import ArtifactError, ConfigError, UnknownNameError
 from vitedit.model import vit as base
-from vitedit.model.about import ModelRecord
+from vitedit.model.about import Checksum, ModelRecord
 from vitedit.tensors import save_tensors
 
 WEIGHTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".npz"})
+AFTER = "after"
+"""Key of a checkpoint's history."""
+HISTORY = TypeAdapter(tuple[Checksum, ...])
 Transform = TransformConfig | Literal["timm", "published"]
 
 
@@ -109,13 +112,7 @@ def record_of(vit: VisionTransformer, transform: TransformConfig | None = None) 
 
 def described(path: Path) -> ModelRecord | None:
     """What a checkpoint of ours says of its architecture; None of any other file."""
-    if path.suffix != ".safetensors" or not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            meta = read_meta((file.metadata() or {}).get(KEY, "{}"))
-    except Exception:  # a damaged file is refused, with the reason, where its tensors are read
-        return None
+    meta = _said_by(path)
     found = meta.get("model") or meta.get("depends")
     if not isinstance(found, dict):
         return None
@@ -127,9 +124,28 @@ def described(path: Path) -> ModelRecord | None:
         return None
 
 
-def save_model(path: Path, weights: Mapping[str, Tensor], record: ModelRecord, patch: str | None) -> None:
-    """Writes a checkpoint that timm loads under the model's name, and that says which architecture and patch it is of."""
-    save_tensors(path, weights, {"model": record.model_dump(mode="json"), "patch_applied": patch})
+def history(path: Path) -> tuple[str, ...]:
+    """Base models of the patches that a checkpoint of ours has in it, in order; none of any other file."""
+    try:
+        return HISTORY.validate_json(json.dumps(_said_by(path).get(AFTER, [])))
+    except ValidationError:
+        return ()
+
+
+def _said_by(path: Path) -> dict[str, Any]:
+    """What a checkpoint of ours says of itself; nothing of any other file."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return read_meta((file.metadata() or {}).get(KEY, "{}"))
+    except Exception:  # a damaged file is refused, with the reason, where its tensors are read
+        return {}
+
+
+def save_model(path: Path, weights: Mapping[str, Tensor], record: ModelRecord, after: Sequence[str]) -> None:
+    """Writes a checkpoint that timm loads under the model's name; it says its architecture and the `history` of its edits."""
+    save_tensors(path, weights, {"model": record.model_dump(mode="json"), AFTER: list(after)})
 
 
 def arguments(words: list[str], flag: str) -> dict[str, Scalar]:

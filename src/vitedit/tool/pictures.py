@@ -173,7 +173,8 @@ def open_neighbours(
     known = zip(listed, checksums(images), strict=True)
     if not (kept := [one for one, checksum in known if checksum not in own]):
         raise ImageError(f"--neighbours {path}: no images but those that the edit is made from.")
-    return open_files("neighbours", [one.path for one in kept], [one.label for one in kept])
+    files, right = tuple(str(one.path) for one in kept), np.array([one.label for one in kept], np.int64)
+    return ImageSet(images.name, files, right, images.source)
 
 
 def open_locality(path: Path, own: Collection[str], neighbours: ImageSet | None) -> ImageSet:
@@ -183,6 +184,20 @@ def open_locality(path: Path, own: Collection[str], neighbours: ImageSet | None)
         ImageError: Nothing there, or no images besides those.
     """
     return open_folder("locality", path, {*own, *(checksums(neighbours) if neighbours else ())})
+
+
+def left_out(neighbours: ImageSet | None, locality: ImageSet | None) -> list[str]:
+    """What is to be said of images of the given sets that do not count."""
+    reasons = ((neighbours, "a sample"), (locality, "a sample or a neighbour"))
+    found = [
+        (images.name, len(images.source.names()) - len(images), why) for images, why in reasons if images
+    ]
+    return [_left_out(name, count, why) for name, count, why in found if count]
+
+
+def _left_out(name: str, count: int, why: str) -> str:
+    which = "1 image is left out: it is" if count == 1 else f"{count} images are left out: each is"
+    return f"--{name}: {which} {why} too."
 
 
 def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:

@@ -10,7 +10,9 @@ CARDS = """
 .card p { margin: .1rem 0; }
 """
 
-TEMPLATE = """<!doctype html>
+TEMPLATE = """{% macro table(rows) %}<div class="wide"><table>
+{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>{% endmacro %}<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -20,7 +22,7 @@ TEMPLATE = """<!doctype html>
 </head>
 <body>
 <header>
-<h1>One edit of a Vision Transformer</h1>
+<h1>One edit of a Vision Transformer{% if failures > 1 %} from {{ failures }} failures{% endif %}</h1>
 <p class="lead">{{ title }}</p>
 </header>
 <main>
@@ -28,7 +30,8 @@ TEMPLATE = """<!doctype html>
 <div class="wide"><table class="facts"><tbody>
 {% for name, value in facts %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
 {% endfor %}</tbody></table></div>
-{% for section in sections %}<h2>{{ section.title }}</h2>
+{% for rows in samples %}{{ table(rows) }}
+{% endfor %}{% for section in sections %}<h2>{{ section.title }}</h2>
 <p class="quiet">{{ section.words }}</p>
 <div class="cards">
 {% for card in section.cards %}<div class="card{{ ' fine' if card.fine else '' }}">
@@ -39,10 +42,10 @@ TEMPLATE = """<!doctype html>
 <p>after: {{ card.after }} {{ '✓' if card.fine else '✗' }}</p></div>
 {% endfor %}</div>
 {% if section.left_out %}<p class="quiet">{{ section.left_out }} more are not shown.</p>{% endif %}
+{% else %}<p class="quiet">No picture is shown. Give <code>vitedit report</code> the samples (<code>--image FILE</code> or
+<code>--failures FILE.csv</code>), their <code>--neighbours</code> or other images (<code>--locality DIR</code>).</p>
 {% endfor %}<h2>Where the weights changed</h2>
-<div class="wide"><table>
-{% for row in where %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table></div>
+{{ table(where) }}
 </main>
 <footer class="quiet">Made by vitedit.</footer>
 </body>

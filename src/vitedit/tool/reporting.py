@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
@@ -17,12 +18,13 @@ from vitedit.data.images import ImageSet
 from vitedit.errors import ImageError
 from vitedit.figures.page_template import STYLE
 from vitedit.figures.words import harmless
+from vitedit.model.about import Measured
 from vitedit.model.patch import Patch
 from vitedit.tool import text
 from vitedit.tool.labels import class_name
 from vitedit.tool.layout import percent
 from vitedit.tool.measuring import Seen, batches_of, look_through
-from vitedit.tool.pictures import checksums, open_files, open_locality, open_neighbours
+from vitedit.tool.pictures import checksums, left_out, open_files, open_locality, open_neighbours
 from vitedit.tool.report_template import CARDS, TEMPLATE
 from vitedit.tool.samples_text import right_class
 from vitedit.tool.tables import read_table
@@ -100,14 +102,29 @@ class Gallery:
         return Card(
             images.files[at],
             _thumbnail(images.picture(at)),
-            "" if labels is None else class_name(int(labels[at]), self.classes),
+            "" if labels is None else self._class(int(labels[at])),
             self._words(int(seen.before[at]), float(seen.sure_before[at])),
             self._words(int(seen.after[0, at]), float(seen.sure_after[0, at])),
             fine,
         )
 
     def _words(self, index: int, probability: float) -> str:
-        return f"{class_name(index, self.classes)} ({percent(probability)})"
+        return f"{self._class(index)} ({percent(probability)})"
+
+    def _class(self, index: int) -> str:
+        """A class in words, by the given names or those that the patch knows."""
+        return class_name(index, self.classes) if self.classes else self._known.get(index, f"{index}")
+
+    @cached_property
+    def _known(self) -> dict[int, str]:
+        """Names of classes that the patch keeps."""
+        images = self.patch.about.images
+        named = [
+            *((image.label, image.class_name) for image in images),
+            *((image.before, image.before_name) for image in images),
+            *((image.after, image.after_name) for image in images),
+        ]
+        return {index: name for index, name in named if name}
 
 
 def samples_of(gallery: Gallery, images: Sequence[Path], table: Path | None) -> ImageSet | None:
@@ -146,7 +163,9 @@ def write_report(
     page = environment.from_string(TEMPLATE).render(
         style=STYLE + CARDS,
         title=f"{patch.about.model.name}: {right_class(patch.about, gallery.classes)}",
+        failures=len(patch.about.images) if len(patch.about.labels) > 1 else 1,
         facts=text.facts(patch),
+        samples=text.samples(patch.about),
         where=text.where(patch),
         sections=sections,
     )
@@ -173,8 +192,21 @@ def _sections(
         flipped = seen.flipped()
         words = (
             f"{flipped.sum()} of {len(seen)} images are taken for something else after the edit; none should."
+            f"{_measured_on(about.measured, len(seen), int(flipped.sum()))}"
         )
+        words = " ".join([words, *left_out(None, far)])
         yield gallery.section("Images that flipped", words, far, seen, ~flipped, flipped)
+
+
+def _measured_on(measured: Measured, images: int, flipped: int) -> str:
+    """That the locality of the edit was measured on other images, where the counts show it."""
+    if measured.locality is None:
+        return ""
+    then = (measured.locality_images, round((1 - measured.locality) * measured.locality_images))
+    if then == (images, flipped):
+        return ""
+    kind = "rendered pictures" if measured.stand_in else "other images"
+    return f" The locality above was measured on {then[0]} {kind}."
 
 
 def _thumbnail(picture: Image.Image) -> str:

@@ -14,15 +14,21 @@ Classes = Sequence[str] | None
 def right_class(about: About, classes: Classes = None) -> str:
     """The right class of all samples, or how many of how many classes there are."""
     if len(about.labels) > 1:
-        return f"{len(about.images)} failures of {len(about.labels)} classes"
+        return counted(about)
     known = about.images[0].class_name if classes is None else class_name(about.labels[0], classes)
     return f"right class {about.labels[0]}" + (f" ({known})" if known else "")
+
+
+def counted(about: About) -> str:
+    """How many failures of how many classes an edit was made from."""
+    count = len(about.labels)
+    return f"{len(about.images)} failures of {count} {'class' if count == 1 else 'classes'}"
 
 
 def of_samples(outcome: Outcome, classes: Classes) -> str:
     """Every sample before and after the edit; of many only those that are still wrong."""
     about, seen = outcome.patch.about, outcome.samples
-    wrong = [image.after != image.label for image in about.images]
+    wrong = [image.wrong for image in about.images]
     places = [at for at in range(len(seen)) if wrong[at] or len(seen) <= FEW]
     several, head = len(about.labels) > 1, "image" if len(seen) <= FEW else "still wrong"
     marked = len(seen) <= FEW and any(wrong)
@@ -37,29 +43,40 @@ def of_samples(outcome: Outcome, classes: Classes) -> str:
     return table(rows) if places else ""
 
 
-def of_lost(outcome: Outcome, classes: Classes) -> str:
+def of_lost(about: About) -> str:
     """The samples that later edits of a sequence lost."""
-    images = outcome.patch.about.images
-    if not outcome.lost:
-        return ""
-    head = ("lost again", "right class", "first after the edit of", "in the end")
+    rows = lost_rows(about)
+    return table(rows) if rows else ""
+
+
+def lost_rows(about: About) -> list[tuple[str, ...]]:
+    """Samples that later edits of a sequence lost, below a head; nothing where there are none."""
     rows = [
-        (
-            images[at].name,
-            _class(images[at], classes),
-            images[later].name,
-            class_name(images[at].after, classes),
-        )
-        for at, later in outcome.lost
+        (one.name, _class(one, None), one.lost_by, one.after_name or f"{one.after}")
+        for one in about.images
+        if one.lost_by is not None
     ]
-    return table([head, *rows])
+    return [("lost again", "right class", "first after the edit of", "in the end"), *rows] if rows else []
 
 
-def of_records(about: About) -> str:
-    """Every sample as a patch keeps it."""
-    head = ("image", "right class", "before", "after")
-    rows = [(one.name, _class(one, None), f"{one.before}", f"{one.after}") for one in about.images]
-    return table([head, *rows])
+def record_rows(about: About) -> list[tuple[str, ...]]:
+    """Every sample as a patch keeps it, below a head."""
+    marked = any(one.wrong for one in about.images)
+    rows = [("image", "right class", "before", "after", *([""] if marked else []))]
+    for one in about.images:
+        seen = (_class(one, None), seen_before(one), numbered(one.after, one.after_name))
+        rows.append((one.name, *seen, *(["still wrong" if one.wrong else ""] if marked else [])))
+    return rows
+
+
+def seen_before(image: ImageRecord) -> str:
+    """What the base model takes a sample for."""
+    return numbered(image.before, image.before_name)
+
+
+def numbered(index: int, name: str | None) -> str:
+    """A class's number, and its name where it is known."""
+    return f"{index}" + (f" ({name})" if name else "")
 
 
 def of_remembered(remembered: Sequence[Remembered], classes: Classes) -> str:
@@ -85,4 +102,4 @@ def _remembered(one: Remembered, classes: Classes) -> str:
 
 def _class(image: ImageRecord, classes: Classes) -> str:
     name = image.class_name if classes is None else class_name(image.label, classes)
-    return f"{image.label}" + (f" ({name})" if name else "")
+    return numbered(image.label, name)

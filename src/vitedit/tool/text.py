@@ -11,9 +11,19 @@ from vitedit.model.patch import SHORT, Patch
 from vitedit.tool.comparing import Overlap
 from vitedit.tool.editing import Outcome
 from vitedit.tool.layout import count_of, few, percent, printable, table
-from vitedit.tool.samples_text import of_lost, of_records, of_samples, right_class
+from vitedit.tool.samples_text import (
+    counted,
+    lost_rows,
+    numbered,
+    of_lost,
+    of_samples,
+    record_rows,
+    right_class,
+    seen_before,
+)
 
 STAND_IN = "a stand-in: rendered pictures that the model is least sure of; give photographs of your own with --locality DIR"
+UNMEASURED = "not measured"
 LOGGED = {
     "regression_loss": "loss of the hypernetwork",
     "kl": "divergence under the searched masks",
@@ -32,7 +42,7 @@ def of_edit(outcome: Outcome, classes: Sequence[str] | None) -> str:
         printable(f"{about.model.name}, {right_class(about, classes)}"),
         of_samples(outcome, classes),
         table(rates(about)),
-        of_lost(outcome, classes),
+        of_lost(about),
         table(where(outcome.patch)),
     )
     return "\n\n".join(filter(None, parts))
@@ -58,9 +68,17 @@ def rates(about: About) -> list[tuple[str, str]]:
         ("changed", f"{made.fraction:.2%} of the backbone's weights, by {made.norm:.3g} (L2 norm)"),
         (
             "edit",
-            f"{made.steps} steps of {about.method}{_way(about)} ({_setting(about)}) in {made.seconds:.1f} s",
+            f"{made.steps} steps of {about.method}{_way(about)} ({_setting(about)}) in {made.seconds:.1f} s{_unmet(about)}",
         ),
     ]
+
+
+def _unmet(about: About) -> str:
+    """That a descent ended before its stop rule was met."""
+    made, most = about.measured, about.setting.get("max_steps")
+    single = about.way in ("joint", "union") or len(about.images) == 1
+    stopped = single and not made.converged and most is not None and made.steps >= float(most)
+    return " (stopped at max_steps)" if stopped else ""
 
 
 def _success(about: About) -> str:
@@ -92,14 +110,14 @@ def _generalization(about: About) -> str:
     made, several = about.measured, len(about.labels) > 1
     if made.generalization is None:
         what = "failures with --neighbours FILE.csv" if several else "failure with --neighbours DIR"
-        return f"not measured; give images of the same {what}"
+        return f"{UNMEASURED}; give images of the same {what}"
     before = count_of(made.generalization_before or 0.0, made.neighbours, "")
     return f"{count_of(made.generalization, made.neighbours, 'neighbours right')} (before: {before})"
 
 
 def _locality(made: Measured) -> str:
     if made.locality is None:
-        return "not measured"
+        return UNMEASURED
     kept = f"{count_of(made.locality, made.locality_images, 'images keep their prediction')}, {made.locality:.1%}"
     return f"{kept} ({STAND_IN})" if made.stand_in else kept
 
@@ -150,8 +168,13 @@ def trade_off(outcomes: Sequence[Outcome], chosen: int | None) -> str:
 
 def of_patch(patch: Patch) -> str:
     """What `facts` says, the samples where there are several, and where the weights changed."""
-    samples = [of_records(patch.about)] if len(patch.about.images) > 1 else []
-    return "\n\n".join([table(facts(patch)), *samples, table(where(patch))])
+    return "\n\n".join(map(table, [facts(patch), *samples(patch.about), where(patch)]))
+
+
+def samples(about: About) -> list[list[tuple[str, ...]]]:
+    """Tables of the samples where there are several: all, and those that a sequence lost again."""
+    tables = [record_rows(about), lost_rows(about)] if len(about.images) > 1 else []
+    return [rows for rows in tables if rows]
 
 
 def facts(patch: Patch) -> list[tuple[str, str]]:
@@ -161,6 +184,7 @@ def facts(patch: Patch) -> list[tuple[str, str]]:
         ("model", f"{about.model.name} {about.model.architecture or ''}".strip()),
         ("base model", f"sha256 {patch.base}"),
         ("edited model", f"sha256 {patch.edited}"),
+        *_history(about),
         *_samples(about),
         ("date", about.date),
         *rates(about),
@@ -168,14 +192,24 @@ def facts(patch: Patch) -> list[tuple[str, str]]:
     ]
 
 
+def _history(about: About) -> list[tuple[str, str]]:
+    """What an edit was made after."""
+    if not (count := len(about.after)):
+        return []
+    earlier = "another patch" if count == 1 else f"{count} other patches"
+    return [("made after", f"{earlier}, on the original model sha256 {about.after[0]}")]
+
+
 def _samples(about: About) -> list[tuple[str, str]]:
     """Right class and names of the samples."""
     names, (first, *_) = few([image.name for image in about.images]), about.images
     if len(about.labels) > 1:
-        return [("made from", f"{right_class(about)}: {names}")]
-    named = f" ({first.class_name})" if first.class_name else ""
-    before = few([f"{image.before}" for image in about.images])
-    return [("right class", f"{first.label}{named}; before: {before}"), ("made from", names)]
+        return [("made from", f"{counted(about)}: {names}")]
+    before = few([seen_before(image) for image in about.images])
+    return [
+        ("right class", f"{numbered(first.label, first.class_name)}; before: {before}"),
+        ("made from", names),
+    ]
 
 
 def of_comparison(first: Patch, second: Patch, shared: Sequence[Overlap]) -> str:
@@ -189,12 +223,22 @@ def of_comparison(first: Patch, second: Patch, shared: Sequence[Overlap]) -> str
 
 
 def _together(first: Patch, second: Patch, total: Overlap) -> str:
-    if first.base == second.edited or second.base == first.edited:
-        return "One was made on top of the other: apply them in that order, and revert them in the other."
+    for above, below in ((first, second), (second, first)):
+        if below.edited in (above.base, *above.about.after):
+            return printable(_on_top(above, below))
     if first.base != second.base:
         return "They are of different base models, so no model takes both."
     found = f"they disagree about {total.conflicts} weights" if total.conflicts else "no weight is in dispute"
     return f"They are of the same base model; {found}. Once one is applied the other is refused: edit the edited model instead."
+
+
+def _on_top(above: Patch, below: Patch) -> str:
+    """How to apply two patches of which one was made on top of the other, or on top of others on top of it."""
+    between = "" if above.base == below.edited else " ..."
+    return (
+        f"{above.path} was made on top of {below.path}: `vitedit apply {below.path}{between} {above.path}`. "
+        "Give them to `apply` and `revert` alike in the order in which they were made."
+    )
 
 
 def known(patch: Patch) -> list[tuple[str, str]]:
@@ -203,16 +247,30 @@ def known(patch: Patch) -> list[tuple[str, str]]:
     return [
         ("model", about.model.name),
         ("base model", short(patch.base)),
-        *_samples(about),
-        *rates(about),
+        *_briefly(about),
+        *((name, _without_advice(said)) for name, said in rates(about)),
         ("date", about.date),
     ]
+
+
+def _without_advice(said: str) -> str:
+    """A rate without what to give the next time."""
+    return UNMEASURED if said.startswith(UNMEASURED) else said.replace(f" ({STAND_IN})", " (of a stand-in)")
+
+
+def _briefly(about: About) -> list[tuple[str, str]]:
+    """`_samples` in a width that stands beside another's: of more than two only their number."""
+    if len(about.images) <= 2:
+        return _samples(about)
+    return [("made from", counted(about))]
 
 
 def of_training(log: pd.DataFrame) -> str:
     """What a meta-training measured at first and at last; of masks that are searched, without the iterations of the replay."""
     rows = [(words, *_ends(log[column].dropna())) for column, words in LOGGED.items()]
-    return table([(f"{len(log)} iterations", "first tenth", "last tenth"), *rows])
+    searched = int(log["kl"].notna().sum())
+    replayed = f", {len(log) - searched} steps of the replay" if searched < len(log) else ""
+    return table([(f"{searched} iterations{replayed}", "first tenth", "last tenth"), *rows])
 
 
 def _ends(values: pd.Series) -> tuple[str, str]:
