@@ -236,7 +236,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "meta_train": 2,
         "collect_statistics": 2,
         "train_editor": 4,
-        "edit_groups": 12,
+        "edit_groups": 14,
         "edit_groups_ablation": 2,
         "show_edits": 2,
     }
@@ -248,7 +248,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "render_images": 1,
         "pretrain": 3,
     }
-    expected |= {"measure_world": 1, "tune": 12, "tuning": 1, "all": 1, "images": 1, "models": 1}
+    expected |= {"measure_world": 1, "tune": 14, "tuning": 1, "all": 1, "images": 1, "models": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}
     effective = project / "results/embedded/config.yaml"
     assert load(effective) == config, "what the stages read is the merged configuration"
