@@ -1,7 +1,10 @@
 """What is said on the terminal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 from patches import ABOUT
 
 from vitedit.model.patch import Patch
@@ -41,6 +44,26 @@ def outcome(count, wrong):
     ]
     seen = Seen(*(np.zeros(shape, kind) for shape in (count, (1, count)) for kind in (np.int64, np.float64)))
     return Outcome(Patch({}, "", "", ABOUT.model_copy(update={"images": tuple(records)})), seen, None, None)
+
+
+@pytest.mark.parametrize(
+    ("way", "method", "setting", "said"),
+    [
+        ("merge", "spt", {"sparsity": 0.95}, "disturb each other: try `--way joint`."),
+        ("merge", "kn_slots", {}, "try `--way joint` with another method, as spt."),
+        ("joint", "spt", {"sparsity": 0.9, "learning_rate": 1, "max_steps": 2}, "max_steps=...`), or lower `--sparsity`."),
+        ("joint", "rome", {"max_steps": 2}, "Raise the steps (`--set max_steps=...`)."),
+    ],
+)  # fmt: skip
+def test_what_to_try_after_a_failure_is_what_the_method_has(way, method, setting, said):
+    made = outcome(12, {3, 5})
+    measured = made.patch.about.measured.model_copy(update={"success": 10 / 12, "steps": 913})
+    update = {"way": way, "method": method, "setting": setting, "measured": measured}
+    patch = replace(made.patch, about=made.patch.about.model_copy(update=update))
+    shown = text.failed(replace(made, patch=patch))
+    assert f"still wrong about 2 of 12 samples ({method}, {way}, 913 steps)." in shown and shown.endswith(
+        said
+    )
 
 
 def test_few_failures_are_all_shown_and_of_many_those_that_are_still_wrong():

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data.images import ImageSet, fit, normalize, open_images, read_picture
+from vitedit.data.sources import remedy
 from vitedit.embedded.render import BALANCED, sample
 from vitedit.errors import ConfigError, ImageError
 from vitedit.tool.tables import is_table, read_table
@@ -125,24 +126,44 @@ def checksums(images: ImageSet) -> list[str]:
     return [_content(images, file) for file in images.files]
 
 
-def open_folder(what: str, path: Path, without: Collection[str] = ()) -> ImageSet:
+def open_place(what: str, path: Path) -> ImageSet:
+    """All images of a folder and those below it, or of a zip or tar file.
+
+    Args:
+        what: The flag that names it, without dashes.
+        path: The folder or archive.
+
+    Raises:
+        ImageError: Nothing there, no images, or no archive.
+    """
+    if not path.exists():
+        raise ImageError(f"--{what} {path}: no such folder or archive.")
+    try:
+        return open_images(what, ImagesConfig(path=path, labels="none"))
+    except ImageError as error:
+        reason = str(error).removeprefix(f"images.{what}: ").removesuffix(remedy(path)).strip()
+        raise ImageError(f"--{what} {path}: {reason}") from None
+
+
+def open_folder(
+    what: str, path: Path, without: Collection[str] = (), besides: str = "those that the edit is made from"
+) -> ImageSet:
     """The images of a folder and those below it, or of a zip or tar file, less those of some checksums.
 
     Args:
         what: "neighbours" or "locality", for messages.
         path: The folder or archive.
         without: Checksums of images that do not count: the samples of the edit.
+        besides: Which these are, for messages.
 
     Raises:
         ImageError: Nothing there, or no images besides those.
     """
-    images = open_images(what, ImagesConfig(path=path, labels="none"))
+    images = open_place(what, path)
     known = zip(images.files, checksums(images), strict=True)
     kept = tuple(file for file, checksum in known if checksum not in without)
     if not kept:
-        raise ImageError(
-            f"--{what} {path}: no images but those that the edit is made from, or that are neighbours."
-        )
+        raise ImageError(f"--{what} {path}: no images but {besides}.")
     return ImageSet(what, kept, None, images.source)
 
 
@@ -170,6 +191,8 @@ def open_neighbours(
         return ImageSet(images.name, images.files, np.full(len(images), next(iter(labels))), images.source)
     listed = read_table("--neighbours", path, classes, count)
     images = open_files("neighbours", [one.path for one in listed], [one.label for one in listed])
+    for one in listed:
+        one.require()
     known = zip(listed, checksums(images), strict=True)
     if not (kept := [one for one, checksum in known if checksum not in own]):
         raise ImageError(f"--neighbours {path}: no images but those that the edit is made from.")
@@ -182,7 +205,9 @@ def open_locality(path: Path, own: Collection[str], neighbours: ImageSet | None)
     Raises:
         ImageError: Nothing there, or no images besides those.
     """
-    return open_folder("locality", path, {*own, *(checksums(neighbours) if neighbours else ())})
+    near = checksums(neighbours) if neighbours else ()
+    also = ", or that are neighbours" if neighbours else ""
+    return open_folder("locality", path, {*own, *near}, f"those that the edit is made from{also}")
 
 
 def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:
@@ -204,6 +229,8 @@ def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:
 def _content(images: ImageSet, file: str) -> str:
     try:
         return sha256(images.source.read(file))
+    except FileNotFoundError:
+        raise ImageError(f"{file}: no such file.") from None
     except Exception as error:  # archives raise almost anything of damaged members
         raise ImageError(f"{images.name}: {file} is missing or damaged ({error}).") from error
 
