@@ -1,6 +1,7 @@
 """What is said on the terminal."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ from patches import ABOUT
 
 from vitedit.model.patch import Patch
 from vitedit.tool import text
+from vitedit.tool.earlier import Remembered
 from vitedit.tool.editing import Outcome
 from vitedit.tool.layout import few, printable, table
 from vitedit.tool.measuring import Seen
-from vitedit.tool.samples_text import of_samples, right_class
+from vitedit.tool.samples_text import of_remembered, of_samples, right_class
 
 
 def test_columns_are_aligned_and_nothing_acts_on_the_terminal():
@@ -64,6 +66,12 @@ def test_what_to_try_after_a_failure_is_what_the_method_has(way, method, setting
     assert f"still wrong about 2 of 12 samples ({method}, {way}, 913 steps)." in shown and shown.endswith(
         said
     )
+
+
+def test_samples_that_were_not_found_are_one_or_several():
+    one, two = (Remembered(Path("fix"), [], names) for names in (["a.png"], ["a.png", "b.png"]))
+    assert "a.png, so whether it is still right was not measured." in of_remembered([one], None)
+    assert "a.png, b.png, so whether they are still right was not measured." in of_remembered([two], None)
 
 
 def test_few_failures_are_all_shown_and_of_many_those_that_are_still_wrong():

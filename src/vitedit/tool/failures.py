@@ -50,7 +50,7 @@ class Failures:
         classes: Sequence[str] | None = None,
         transform: TransformConfig | None = None,
     ) -> "Failures":
-        """Reads images and looks their labels up, one for all or one for each.
+        """Reads images and looks their labels up, one for all or one for each; a thousand classes without names are ImageNet's.
 
         Raises:
             ConfigError: Another number of labels than of images.

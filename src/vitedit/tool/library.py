@@ -65,7 +65,7 @@ def edit(
         artifacts: Files of trained artefacts that the method needs, as `{"hypernet": FILE}`.
         blocks: 0-based blocks that may change; the paper's (7 to 9 of 12) by default. `part`: `mlp` (default) or `attn`.
         neighbours: Folder of more images of the failure, or CSV file of file,label, for generalization. `locality`: of others.
-        classes: Names, in the order of the model's outputs (default: ImageNet's for a thousand). `transform`: from image to input.
+        classes: Names, in the order of the outputs (default: ImageNet's for a thousand). `transform`: from image to input.
         min_success: Least share of the images, in [0, 1], to be right (after `merge` often not all are), unless `keep_failed`.
 
     Returns:
