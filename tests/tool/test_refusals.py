@@ -57,7 +57,7 @@ def test_a_label_that_is_predicted_already(place, run):
 def test_an_image_that_cannot_be_read(place, run):
     (place.folder / "text.jpg").write_text("no image")
     said = {
-        "text.jpg": "no readable image (no image of a format that is read: BMP, GIF,",
+        "text.jpg": "no readable image (no image of a format that is read).",
         "absent.jpg": "no such file.",
     }
     for name, message in said.items():
@@ -150,6 +150,10 @@ def test_folders_that_hold_nothing_to_measure_on(place, run):
     refused(run, place.edit("--locality", str(empty)), f"--locality {empty}: no images in {empty}.")
     image = str(place.image)
     refused(run, place.edit("--neighbours", image), f"--neighbours {image}: {image} is no readable folder")
+    (empty / "text.png").write_text("no image")
+    refused(
+        run, place.edit("--locality", str(empty)), "text.png is missing or no readable image (no image of"
+    )
     (alone / "again.png").write_bytes(place.image.read_bytes())
     only = f"--neighbours {alone}: no images but those that the edit is made from.\n"
     refused(run, place.edit("--neighbours", str(alone)), only)
@@ -177,7 +181,7 @@ def test_a_file_that_does_not_say_its_architecture(place, run):
     refused(run, [*words[:start], "--architecture", "vit_tiny_patch16_224", *words[stop:]], "tensors differ")
     known = [f"{key}={value}" for key, value in TINY.architecture.items() if key != "num_classes"]
     words = [*words[:start], "--architecture", TINY.name, *known, *words[stop:]]
-    refused(run, words, f"The file has 5 classes: set `--architecture {TINY.name} num_classes=5`.")
+    refused(run, words, f"The file has 5 classes: set `--architecture {TINY.name} num_classes=...` to that.")
 
 
 def test_a_hub_that_is_out_of_reach(place, run, monkeypatch):

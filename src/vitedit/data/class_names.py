@@ -28,7 +28,7 @@ class ClassNames:
     def by_id(self, label: str) -> int | str:
         """Index of a WordNet id, which more may follow (`n02085620-Chihuahua`), or why there is none."""
         found = [index for wnid in _ids(label) for index in self._ids.get(wnid, [])]
-        return self._single(found) if found else self.unknown_id
+        return self._single(found) if found else f"is no WordNet id of {self._shown()}"
 
     def by_line(self, name: str) -> list[int]:
         """Indices of the classes whose whole line is the name."""
@@ -40,11 +40,6 @@ class ClassNames:
             if found := table.get(fold(name)):
                 return self._single(found)
         return self.unknown
-
-    @property
-    def unknown_id(self) -> str:
-        """Why a WordNet id has no index that none of the classes has."""
-        return f"is no WordNet id of {self._shown()}"
 
     @property
     def unknown(self) -> str:

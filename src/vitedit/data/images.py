@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from vitedit.config import IMAGENET, ImagesConfig, TransformConfig
@@ -162,8 +162,6 @@ def read_picture(path: Path) -> Image.Image:
     """
     try:
         return _decode(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file.") from None
     except Exception as error:  # decoders raise almost anything on damaged files
         raise ImageError(f"{path}: no readable image ({error}).") from error
 
@@ -202,7 +200,7 @@ def _picture(name: str, source: Source, file: str) -> Image.Image:
 
 def _decode(content: bytes) -> Image.Image:
     """Upright RGB image from the bytes of a file of one of the `FORMATS`, of any depth."""
-    with _opened(content) as image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_sides(*image.size)
         if image.mode == "F":
             raise OSError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
@@ -213,13 +211,6 @@ def _decode(content: bytes) -> Image.Image:
         if upright.mode == "P" and "transparency" in upright.info:
             upright = upright.convert("RGBA")  # what Pillow warns to do first
         return upright.convert("RGB")
-
-
-def _opened(content: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    except UnidentifiedImageError:  # its message has an address in memory
-        raise OSError(f"no image of a format that is read: {', '.join(FORMATS)}") from None
 
 
 def _check_sides(width: int, height: int) -> None:

@@ -187,8 +187,7 @@ def _advice(wrong: Iterable[str], found: Mapping[str, tuple[int, ...]]) -> str:
     if "head" in parts and "head.weight" not in found:
         advice += " The file is a backbone without a head; only a trained classifier can be edited."
     elif "head" in parts:
-        count = found["head.weight"][0]
-        advice += f" The file has {count} classes: set `architecture: {{num_classes: {count}}}`."
+        advice += f" The file has {found['head.weight'][0]} classes: set `architecture: {{num_classes: ...}}` to that."
     if "pos_embed" in parts and "pos_embed" in found:
         advice += (
             " The file was trained on another input size: set `architecture: {img_size: ...}` to it, or to the size of "

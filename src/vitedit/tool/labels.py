@@ -9,6 +9,8 @@ from vitedit.data.images import read_classes
 from vitedit.errors import ConfigError, UnknownNameError
 
 IMAGENET_CLASSES = 1000
+SEVERAL = "is the name of several"
+"""What `ClassNames` says of a name of several classes; else there is none of that name."""
 
 
 def class_list(path: Path | None, count: int) -> list[str] | None:
@@ -45,7 +47,7 @@ def find_label(label: str | int, classes: Sequence[str] | None, count: int) -> i
         )
     names = ClassNames(classes)
     found = names.by_id(text) if WNID.match(text) else names.by_name(text)
-    if found in (names.unknown, names.unknown_id):
+    if isinstance(found, str) and not found.startswith(SEVERAL):
         raise UnknownNameError(
             f"label {text}: no class of this model. {_forms(classes)}{names.similar(text)}."
         )

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +34,8 @@ RENDERED, NEAREST = 96, 48
 """Rendered pictures, and how many of them, those that a model is least sure of, stand in for a locality set."""
 RENDER_SEED = 2411
 BATCH = 32
+OBJECT = re.compile(r"cannot identify image file <[^>]*>")
+"""What Pillow says of a file that is no image."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,22 @@ def read_sample(given: Given, number: int, transform: TransformConfig) -> tuple[
         picture = given.convert("RGB")
         sample = Sample(f"picture {number}", sha256(np.asarray(picture).tobytes()))
     else:
-        picture, path = read_picture(Path(given)), Path(given)
+        path = Path(given)
+        if not path.exists():
+            raise ImageError(f"{path}: no such file.")
+        with in_words():
+            picture = read_picture(path)
         sample = Sample(path.name, sha256(path.read_bytes()))
     return normalize(np.stack([fit(picture, transform)]), transform)[0], sample
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Lets messages about unreadable images name no object in memory."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(OBJECT.sub("no image of a format that is read", str(error))) from None
 
 
 @dataclass(frozen=True)
