@@ -234,7 +234,7 @@ def test_check_finds_what_only_a_method_knows(tmp_path, capsys):
     base = Path(__file__).parents[1] / "config" / "config.yaml"
     assert cli.main(["check", "--config", str(base)]) == 0
     assert cli.main(["check", "--config", str(base), str(wrong)]) == 2
-    assert "editors.ft: unknown sparsty" in capsys.readouterr().err
+    assert "editors.ft: unknown ['sparsty']" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_settings_that_only_models_know_are_checked_under_every_ablation(tmp_pat
     assert "ablations.blocks.one: meta_train.heads: 7 heads do not divide" in capsys.readouterr().err
     over.write_text("ablations: {samples: {two: {editors: {hypernet: {sparsty: 0.5}}}}}\n")
     assert cli.main(["check", "--config", str(BELOW), str(over)]) == 2
-    assert "ablations.samples.two: editors.hypernet: unknown sparsty" in capsys.readouterr().err
+    assert "ablations.samples.two: editors.hypernet: unknown ['sparsty']" in capsys.readouterr().err
 
 
 def test_the_flag_takes_a_stage_to_its_ablation(monkeypatch, capsys):

@@ -47,7 +47,9 @@ def test_a_sparsity_outside_its_range(world, capsys):
 
 def test_a_misspelt_hyper_parameter_is_found_before_any_work(world, capsys):
     world.configure(editors={"random_mask": {"sparisty": [0.5]}})
-    assert "unknown sparisty, missing learning_rate sparsity" in refused(world, capsys, "build-benchmark")
+    assert "unknown ['sparisty'], missing ['learning_rate', 'sparsity']" in refused(
+        world, capsys, "build-benchmark"
+    )
 
 
 def test_a_missing_checkpoint(world, capsys):

@@ -1,7 +1,7 @@
 """The methods, one file each, behind one literal table. A new method is one file and one line here."""
 
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import fields
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -88,11 +88,6 @@ def _check_shown(config: Config) -> None:
             )
 
 
-def hyper_parameters(cls: type[Editor]) -> dict[str, Field[Any]]:
-    """What can be set of a method, by name."""
-    return {f.name: f for f in fields(cls) if f.name not in (*SHARED, *cls.artifacts)}  # type: ignore[arg-type]
-
-
 def check_setting(where: str, cls: type[Editor], setting: Mapping[str, Scalar]) -> None:
     """Checks one setting of a method's hyper-parameters; `where` names it in messages.
 
@@ -100,13 +95,13 @@ def check_setting(where: str, cls: type[Editor], setting: Mapping[str, Scalar]) 
         ConfigError: An unknown, missing or impossible hyper-parameter.
     """
     hints = get_type_hints(cls, include_extras=True)
-    own = hyper_parameters(cls)
+    own = {f.name: f for f in fields(cls) if f.name not in (*SHARED, *cls.artifacts)}  # type: ignore[arg-type]
     unknown = sorted(setting.keys() - own.keys())
     absent = sorted(name for name, f in own.items() if f.default is f.default_factory and name not in setting)
     if unknown or absent:
-        wrong = {"unknown": unknown, "missing": absent}
-        said = ", ".join(f"{what} {' '.join(names)}" for what, names in wrong.items() if names)
-        raise ConfigError(f"{where}: {said}. Hyper-parameters: {', '.join(own) or 'none'}.")
+        raise ConfigError(
+            f"{where}: unknown {unknown}, missing {absent}. Hyper-parameters: {', '.join(own) or 'none'}."
+        )
     for name, value in setting.items():
         try:
             TypeAdapter(hints[name]).validate_python(value, strict=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.config import DescentConfig, Positive, Scalar, Section
-from vitedit.editors import check_setting, editor_class, hyper_parameters
+from vitedit.editors import SHARED, check_setting, editor_class
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
 from vitedit.model.sites import Part, find_sites
@@ -199,7 +199,9 @@ def _check_names(name: str, editor: type[Editor], asked: Mapping[str, Scalar]) -
     Raises:
         ConfigError: With those that it has.
     """
-    known = [*hyper_parameters(editor), *DescentConfig.model_fields]
+    apart = (*SHARED, *editor.artifacts)
+    own = [field.name for field in fields(editor) if field.name not in apart]  # type: ignore[arg-type]
+    known = [*own, *DescentConfig.model_fields]
     if unknown := [one for one in asked if one not in known]:
         near = get_close_matches(unknown[0], known)
         similar = f"; similar: {', '.join(near)}" if near else ""
