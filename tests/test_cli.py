@@ -14,6 +14,7 @@ import yaml
 from vitedit import cli, gpu, lineage
 from vitedit.errors import ArtifactError
 from vitedit.timings import as_text, read_timings
+from vitedit.tool.arguments import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "config/config.yaml")
@@ -80,6 +81,15 @@ def test_flags_are_the_keyword_names_with_their_types(stage):
     assert stage["artifact"] == {"hypernet": Path("x/h.safetensors"), "other": Path("y=z")}
     assert (stage["backbone"], stage["log_table"], stage["start"]) == ("base", Path("a/b.parquet"), None)
     assert stage["device"] == torch.device("cpu") and stage["threads"] == 3
+
+
+def test_help_shows_the_commands_for_one_s_own_model_first(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    own, stages = capsys.readouterr().out.split("stages of the replication:")
+    assert "Edit a Vision Transformer from its failures." in own
+    assert all(f"\n  {name} " in own for name in COMMANDS)
+    assert all(f"\n  {name} " in stages for name in [*cli.STAGES, *cli.ABOUT_RUNS])
 
 
 def test_reference_switches_the_published_procedure_on(stage):

@@ -25,8 +25,8 @@ from vitedit.errors import UnknownNameError, ViteditError
 from vitedit.gpu import VISIBLE, claim_gpu
 from vitedit.memory import keep_freed_memory
 from vitedit.timings import as_text, read_timings
-from vitedit.tool.arguments import add_commands
-from vitedit.tool.flags import Named
+from vitedit.tool.arguments import COMMANDS, add_commands
+from vitedit.tool.flags import Named, gather
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,13 @@ STAGES = {
 }
 """Subcommand -> what it does. Its function is `vitedit.stages.<stage>.<stage>`, imported only when asked for."""
 
+ABOUT_RUNS = {
+    "schema": "prints the JSON schema of the configuration, as YAML",
+    "check": "checks a configuration: every method's settings, models and blocks",
+    "timings": "prints how long each stage of a run took",
+}
+"""Further subcommand -> what it does."""
+
 Stage = Callable[..., None]
 
 
@@ -65,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns the exit code."""
     # before torch is imported: threads that spin while they wait starve other jobs
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    words = list(sys.argv[1:] if words is None else words)
+    words = gather(sys.argv[1:] if words is None else words)
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -92,25 +99,48 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; only the subcommand that is asked for imports its stage and gets its flags."""
-    parser = argparse.ArgumentParser(prog="vitedit", description="Edit a Vision Transformer from one image.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    parser = argparse.ArgumentParser(
+        prog="vitedit",
+        description="Edit a Vision Transformer from its failures.",
+        epilog=_listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", help="one of these; `vitedit COMMAND --help` says more"
+    )
     add_commands(commands, _run_command)
     asked = next((word for word in words if not word.startswith("-")), "")
     for name, purpose in STAGES.items():
-        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        command = commands.add_parser(name, description=_sentence(purpose))
         if name == asked:
             _add_stage(command, stage_function(name))
-    schema = commands.add_parser("schema", help="prints the JSON schema of the configuration, as YAML")
+    schema = commands.add_parser("schema", description=_sentence(ABOUT_RUNS["schema"]))
     schema.set_defaults(run=lambda arguments: sys.stdout.write(schema_text()))
-    check = commands.add_parser(
-        "check", help="checks a configuration: every method's settings, models and blocks"
-    )
+    check = commands.add_parser("check", description=_sentence(ABOUT_RUNS["check"]))
     _add_config(check)
     check.set_defaults(run=lambda arguments: _check_all(_config(arguments)))
-    timings = commands.add_parser("timings", help="prints how long each stage of a run took")
+    timings = commands.add_parser("timings", description=_sentence(ABOUT_RUNS["timings"]))
     timings.add_argument("folder", type=Path, help="results/<run>/timings")
     timings.set_defaults(run=lambda arguments: print(as_text(read_timings(arguments["folder"]))))
     return parser
+
+
+def _sentence(purpose: str) -> str:
+    return f"{purpose[0].upper()}{purpose[1:]}."
+
+
+def _listing() -> str:
+    """All subcommands: first those for a model of one's own."""
+    own = {name: command.purpose for name, command in COMMANDS.items()}
+    groups = {
+        "your own model (docs/edit-your-model.md)": own,
+        "stages of the replication": STAGES | ABOUT_RUNS,
+    }
+    width = max(map(len, own | STAGES))
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:{width}}  {purpose}" for name, purpose in listed.items())])
+        for title, listed in groups.items()
+    )
 
 
 def stage_function(name: str) -> Stage:

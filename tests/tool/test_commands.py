@@ -16,6 +16,7 @@ from tool_place import ranked
 from vitedit import cli
 from vitedit.model.patch import Patch
 from vitedit.tool.arguments import COMMANDS
+from vitedit.tool.flags import gather
 from vitedit.tool.models import load_vit
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +137,8 @@ def test_an_edit_that_fails_writes_nothing_unless_asked(place, run):
     code, _, complaint = run(*words)
     assert (
         code == 2
-        and "still wrong about 100%" in complaint
+        and "1 of 1 sample (ft, 1 step). Raise the step size or the steps (`--set learning_rate=... max_steps=...`). N"
+        in complaint
         and not (place.folder / "fix.safetensors").exists()
     )
     assert run(*words, "--anyway")[0] == 0
@@ -168,6 +170,15 @@ def test_help_has_an_example_and_leaves_torch_alone(command):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^examples?:\n  vitedit {command} ", done.stdout, re.M)
+
+
+def test_a_patch_after_the_architecture_is_no_part_of_it(place, run):
+    assert run(*place.edit())[0] == 0
+    patch, edited = (str(place.folder / f"{name}.safetensors") for name in ("fix", "edited"))
+    assert run("apply", *place.model(), patch, "-o", edited)[0] == 0
+    assert run("revert", "--model", edited, *place.model()[2:], patch, "-o", f"{edited}.safetensors")[0] == 0
+    words = ["apply", "--architecture", "NAME", "a=1", "x", "y", "-o", "z", "--", "v"]
+    assert gather(words) == ["apply", "x", "y", "-o", "z", "--architecture", "NAME", "a=1", "--", "v"]
 
 
 def written(text):

@@ -29,6 +29,7 @@ def test_labels_are_read_in_every_form_and_files_from_the_table_s_folder(place):
     ("head", "rows", "message"),
     [
         ("file,class", [("a.png", 1)], "has no column 'label', only file, class; its first line has to name"),
+        ("file;label", [], "only file;label; its first line has to name the columns file,label, separated by commas."),
         ("", [], "has no column 'file', only none"),
         ("file,label", [], "no rows below `file,label`"),
         ("file,label", [("{good}", 2), ("{other}", 7)], "line 3: label 7: the model has the classes 0 to 4"),
@@ -37,7 +38,7 @@ def test_labels_are_read_in_every_form_and_files_from_the_table_s_folder(place):
         ("label,file", [(2, "")], "line 2: no file; each row is a file and its right class"),
         ("file,label", [("{good}",)], "line 2: no label"),
         ("file,label", [("{good}", 2), ("", ""), ("absent.png", 1)], "line 3: no file"),
-        ("file,label", [("absent.png", 1)], "line 2: {folder}/absent.png: no readable image"),
+        ("file,label", [("absent.png", 1)], "line 2: {folder}/absent.png: no such file."),
         ("note,file,label", [('"two\nlines"', "{good}", 2), ("", "t.csv", 1)], "line 4: {folder}/t.csv: no read"),
         ("file,label", [("{good}", 2), ("{good}", 2)], "line 3: world/class1/05.png is the image of line 2 again; keep"),
         ("file,label", [("{good}", 2), ("copy.png", 1)], "line 3: copy.png is the image of line 2 again, with the class 1 in"),
@@ -53,10 +54,11 @@ def test_mistakes_are_answered_with_their_line(place, run, head, rows, message):
 
 
 def test_a_table_that_cannot_be_read(place, run):
-    refused(run, edit_all(place, table=place.folder / "absent.csv"), "cannot be read", "a CSV file in UTF-8")
+    absent = place.folder / "absent.csv"
+    refused(run, edit_all(place, table=absent), f"--failures {absent}: no such file.")
     binary = place.folder / "binary.csv"
     binary.write_bytes(b"file,label\n\xff\xfe,1\n")
-    refused(run, edit_all(place, table=binary), "cannot be read")
+    refused(run, edit_all(place, table=binary), "cannot be read", "a CSV file in UTF-8")
 
 
 def test_failures_that_are_none_are_left_out_and_named(place, run):
@@ -111,7 +113,7 @@ def test_neighbours_have_their_own_labels(place, run):
     words = edit_all(place, "--anyway", "--force", "--neighbours", str(table))
     refused(run, words, f"--neighbours {table}: no images but those that the edit is made from")
     write_table(table, [*rows, ("absent.png", 1)])
-    refused(run, words, "absent.png is missing or damaged")
+    refused(run, words, f"{table}, line 10: {place.folder}/absent.png: no such file.")
     write_table(table, [("a.png", 9)])
     refused(run, words, f"--neighbours {table}, line 2: label 9")
 

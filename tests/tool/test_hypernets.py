@@ -113,7 +113,7 @@ def test_too_few_images(place, run, words):
     asked = replaced(words, str(place.folder / "world"), str(place.world(0)))
     refused(run, asked, "5 images, but 6 are needed", "`--batch-size`")
     shutil.rmtree(place.world(0))
-    refused(run, asked, "nothing at")
+    refused(run, asked, "no such folder or archive")
 
 
 def test_an_image_that_cannot_be_read(place, run, words):

@@ -13,7 +13,8 @@ MASKS = ["--method", "random_mask", "--set", "learning_rate=0.003", "max_steps=2
 
 def test_a_sequence_says_what_it_lost_and_by_which_edit(place, run):
     code, said, complaint = run(*edit_all(place, "--way", "sequence", "--anyway"))
-    assert code == 0 and "edits of the sequence: 3 of 3" in complaint
+    assert code == 0 and "edits of the sequence: 3 of 3" in complaint and "failures read: 3 of 3" in complaint
+    assert "editing: 3 failures by ft, sequence" in complaint
     images = Patch.load(place.folder / "fix.safetensors").about.images
     assert "3 failures of 2 classes" in said and "samples right (before: 0 of 3)" in said
     assert "3 of 3 samples right directly after their own edit" in said
@@ -37,9 +38,13 @@ def test_auto_goes_the_whole_way_at_each_sparsity(place, run, way):
 def test_too_few_right_writes_nothing_unless_it_is_enough_or_asked(place, run):
     words = edit_all(place, "--way", "sequence")
     refused(
-        run, words, "still wrong about 33%", "lost again", "--min-success 0.66 is content with it; --anyway"
+        run,
+        words,
+        "still wrong about 1 of 3 samples",
+        "lost again",
+        "--min-success 0.66 is content with it; --anyway",
     )
-    refused(run, [*words, "--min-success", "0.7"], "still wrong about 33%")
+    refused(run, [*words, "--min-success", "0.7"], "try `--way joint`.")
     assert not (place.folder / "fix.safetensors").exists()
     assert run(*words, "--min-success", "0.66")[0] == 0
     assert run(*words, "--anyway", "--force")[0] == 0
@@ -50,7 +55,7 @@ def test_a_way_that_the_method_cannot_go(place, run):
     refused(
         run, words, "kn_slots makes an edit from images of one class", "`--way merge` or `--way sequence`"
     )
-    refused(run, edit_all(place, "--way", "union"), "ft has no masks to unite")
+    refused(run, edit_all(place, "--way", "union"), "only hypernet can unite its masks")
     assert run(*words, "--way", "sequence", "--anyway")[0] == 0
     assert Patch.load(place.folder / "fix.safetensors").about.way == "sequence"
 

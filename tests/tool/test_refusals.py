@@ -2,6 +2,7 @@
 
 import pytest
 from safetensors.torch import load_file, save_file
+from tiny import TINY
 from tool_place import ARCHITECTURE
 
 SETTING = "learning_rate=0.003"
@@ -23,7 +24,10 @@ def replaced(words, old, *new):
     ("label", "message"),
     [
         ("5", "label 5: the model has the classes 0 to 4"),
-        ("volleyball", "label 'volleyball': the model has 5 classes without names; give a class index"),
+        (
+            "volleyball",
+            "give a class index, or their names: `--classes FILE`, one a line; from Python `classes=[...]`.",
+        ),
     ],
 )
 def test_a_label_that_the_model_lacks(place, run, label, message):
@@ -35,7 +39,11 @@ def test_a_label_by_name_and_one_that_is_no_name(place, run):
     names = ["ring", "disc", "star", "heart", "cross"]
     classes.write_text("\n".join(names))
     words = place.edit("--classes", str(classes))
-    refused(run, replaced(words, str(place.label), "disk"), "label 'disk' is no class index", "similar: disc")
+    refused(
+        run,
+        replaced(words, str(place.label), "disk"),
+        "label disk: no class of this model. Give its index (0 to 4) or name, as 0 or 'ring'; similar: disc.",
+    )
     assert run(*replaced(words, str(place.label), names[place.label]))[0] == 0
     classes.write_text("ring\ndisc")
     refused(run, place.edit("--classes", str(classes), "--force"), "2 names for a model of 5 classes")
@@ -48,9 +56,13 @@ def test_a_label_that_is_predicted_already(place, run):
 
 def test_an_image_that_cannot_be_read(place, run):
     (place.folder / "text.jpg").write_text("no image")
-    for name in ("text.jpg", "absent.jpg"):
+    said = {
+        "text.jpg": "no readable image (no image of a format that is read).",
+        "absent.jpg": "no such file.",
+    }
+    for name, message in said.items():
         path = str(place.folder / name)
-        refused(run, replaced(place.edit(), str(place.image), path), f"{path}: no readable image")
+        refused(run, replaced(place.edit(), str(place.image), path), f"{path}: {message}")
 
 
 def test_the_same_image_twice(place, run):
@@ -88,15 +100,18 @@ def test_a_method_that_needs_training(place, run, method):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--set", "learning_rte=1"], "ft: unknown ['learning_rte']"),
-        (["--set", "reference=true"], "ft: unknown ['reference']"),
+        (
+            ["--set", "learning_rte=1"],
+            "--set: ft has no 'learning_rte'. Settings: learning_rate, max_steps, stop_loss; similar: learning_rate.",
+        ),
+        (["--set", "reference=true"], "--set: ft has no 'reference'. Settings: "),
         (["--set", "learning_rate"], "--set takes NAME=VALUE"),
-        (["--sparsity", "0.9"], "--sparsity: ft edits no share"),
-        (["--sparsity", "auto"], "--sparsity: ft edits no share"),
+        (["--sparsity", "0.9"], "ft has no sparsity; leave it out, or take a method that has one, as spt."),
+        (["--sparsity", "auto"], "--sparsity: ft has no sparsity"),
         (["--min-locality", "98"], "--min-locality 98.0: a share of images, from 0 to 1"),
         (["--blocks", "4"], "--blocks 4: the model has the blocks 0 to 3"),
-        (["--neighbours", "absent"], "nothing at absent"),
-        (["--locality", "absent"], "nothing at absent"),
+        (["--neighbours", "absent"], "--neighbours absent: no such folder or archive."),
+        (["--locality", "absent"], "--locality absent: no such folder or archive."),
         (["--hypernet", "h.safetensors"], "ft has no use for hypernet"),
     ],
 )
@@ -123,8 +138,25 @@ def test_a_method_that_there_is_not(place, run):
 
 def test_sparsities_that_are_none(place, run):
     words = replaced(place.edit(), "ft", "random_mask")
-    refused(run, [*words, "--sparsity", "much"], "--sparsity much: a number from 0 to 1, or `auto`")
-    refused(run, [*words, "--sparsity", "1.5"], "random_mask.sparsity")
+    for value in ("much", "95", "1", "nan"):
+        message = f"--sparsity {value}: a share, from 0 to below 1, as 0.95, or `auto`"
+        refused(run, [*words, "--sparsity", value], message)
+
+
+def test_folders_that_hold_nothing_to_measure_on(place, run):
+    empty, alone = place.folder / "empty", place.folder / "alone"
+    for folder in (empty, alone):
+        folder.mkdir()
+    refused(run, place.edit("--locality", str(empty)), f"--locality {empty}: no images in {empty}.")
+    image = str(place.image)
+    refused(run, place.edit("--neighbours", image), f"--neighbours {image}: {image} is no readable folder")
+    (empty / "text.png").write_text("no image")
+    refused(
+        run, place.edit("--locality", str(empty)), "text.png is missing or no readable image (no image of"
+    )
+    (alone / "again.png").write_bytes(place.image.read_bytes())
+    only = f"--neighbours {alone}: no images but those that the edit is made from.\n"
+    refused(run, place.edit("--neighbours", str(alone)), only)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +179,9 @@ def test_a_file_that_does_not_say_its_architecture(place, run):
     refused(run, [*words[:start], *words[stop:]], "does not say which architecture", "--architecture NAME")
     refused(run, [*words[:start], "--architecture", "vit_tinny", *words[stop:]], "vit_tinny")
     refused(run, [*words[:start], "--architecture", "vit_tiny_patch16_224", *words[stop:]], "tensors differ")
+    known = [f"{key}={value}" for key, value in TINY.architecture.items() if key != "num_classes"]
+    words = [*words[:start], "--architecture", TINY.name, *known, *words[stop:]]
+    refused(run, words, f"The file has 5 classes: set `--architecture {TINY.name} num_classes=...` to that.")
 
 
 def test_a_hub_that_is_out_of_reach(place, run, monkeypatch):

@@ -1,5 +1,6 @@
 """What is said on the terminal."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from patches import ABOUT
 
 from vitedit.model.patch import Patch
 from vitedit.tool import text
+from vitedit.tool.earlier import Remembered
 from vitedit.tool.editing import Outcome
 from vitedit.tool.layout import few, printable, table
 from vitedit.tool.measuring import Seen
-from vitedit.tool.samples_text import of_samples, right_class
+from vitedit.tool.samples_text import of_remembered, of_samples, right_class
 
 
 def test_columns_are_aligned_and_nothing_acts_on_the_terminal():
@@ -45,6 +47,32 @@ def outcome(count, wrong):
     ]
     seen = Seen(*(np.zeros(shape, kind) for shape in (count, (1, count)) for kind in (np.int64, np.float64)))
     return Outcome(Patch({}, "", "", ABOUT.model_copy(update={"images": tuple(records)})), seen, None, None)
+
+
+@pytest.mark.parametrize(
+    ("way", "method", "setting", "said"),
+    [
+        ("merge", "spt", {"sparsity": 0.95}, "disturb each other: try `--way joint`."),
+        ("merge", "kn_slots", {}, "try `--way joint` with another method, as spt."),
+        ("joint", "spt", {"sparsity": 0.9, "learning_rate": 1, "max_steps": 2}, "max_steps=...`), or lower `--sparsity`."),
+        ("joint", "rome", {"max_steps": 2}, "Raise the steps (`--set max_steps=...`)."),
+    ],
+)  # fmt: skip
+def test_what_to_try_after_a_failure_is_what_the_method_has(way, method, setting, said):
+    made = outcome(12, {3, 5})
+    measured = made.patch.about.measured.model_copy(update={"success": 10 / 12, "steps": 913})
+    update = {"way": way, "method": method, "setting": setting, "measured": measured}
+    patch = replace(made.patch, about=made.patch.about.model_copy(update=update))
+    shown = text.failed(replace(made, patch=patch))
+    assert f"still wrong about 2 of 12 samples ({method}, {way}, 913 steps)." in shown and shown.endswith(
+        said
+    )
+
+
+def test_samples_that_were_not_found_are_one_or_several():
+    one, two = (Remembered(Path("fix"), [], names) for names in (["a.png"], ["a.png", "b.png"]))
+    assert "a.png, so whether it is still right was not measured." in of_remembered([one], None)
+    assert "a.png, b.png, so whether they are still right was not measured." in of_remembered([two], None)
 
 
 def test_few_failures_are_all_shown_and_of_many_those_that_are_still_wrong():

@@ -16,12 +16,16 @@ def test_one_class_by_all_its_names(label):
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        ("crane", "several classes: 134 .*517"),
-        ("volleybal", "is no class index.*similar: volleyball"),
-        ("n99999999", "is no WordNet id"),
-        ("-1", "is no class index"),
+        ("crane", "'crane' is the name of several classes: 134 .*517"),
+        (
+            "volleybal",
+            r"^label volleybal: no class of this model. Give its index \(0 to 999\), WordNet id or name, as 0, "
+            r"n01440764 or 'tench'; similar: volleyball\.$",
+        ),
+        ("n99999999", r"no class of this model.*'tench'\.$"),
+        ("-1", "label -1: no class"),
         ("1000", "the model has the classes 0 to 999"),
-        ("²", "is no class index"),
+        ("²", "label ²: no class"),
     ],
 )
 def test_what_is_no_class_or_several(label, message):

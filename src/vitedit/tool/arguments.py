@@ -213,7 +213,6 @@ def add_commands(commands: Any, run: Run) -> None:
     for name, command in COMMANDS.items():
         parser = commands.add_parser(
             name,
-            help=command.purpose,
             description=f"{command.purpose[0].upper()}{command.purpose[1:]}.{command.notes}",
             epilog="\n  ".join((f"example{'s' * bool(command.more)}:", command.example, *command.more)),
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,6 @@
 """The commands behind `vitedit edit`, `apply`, `train-hypernet` and the others: each returns what is to be said."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,7 +128,8 @@ def apply(
     chain, weights = _opened(patch, model, architecture, device)
     last = chain[-1]
     save_model(output, apply_all(chain, weights), last.about.model, last.history)
-    return f"{output}: the edited model, sha256 {text.short(last.edited)}. `vitedit revert` takes the edit out again."
+    edits = "edit" if len(chain) == 1 else "edits"
+    return f"{output}: the edited model, sha256 {text.short(last.edited)}. `vitedit revert` takes the {edits} out again."
 
 
 def revert(
@@ -244,6 +246,9 @@ def train_hypernet(
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        share = float(text)
     except ValueError:
-        raise ConfigError(f"--sparsity {text}: a number from 0 to 1, or `{AUTO}`.") from None
+        share = math.nan
+    if not 0 <= share < 1:
+        raise ConfigError(f"--sparsity {text}: a share, from 0 to below 1, as 0.95, or `{AUTO}`.")
+    return share

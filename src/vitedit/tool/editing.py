@@ -1,6 +1,7 @@
 """Edits of failures, made, measured and kept as patches."""
 
 import datetime
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from vitedit.tool.measuring import Seen, look, look_at
 from vitedit.tool.methods import Method
 from vitedit.tool.pictures import BATCH
 from vitedit.tool.ways import UNION, WAYS
+
+log = logging.getLogger(__name__)
 
 VERSIONS = ("vitedit", "commit", "torch", "timm", "python", "device")
 
@@ -72,6 +75,7 @@ def make(failures: Failures, method: Method, ground: Ground, way: Way) -> Attemp
         torch.from_numpy(failures.labels).to(ground.base.device),
         tuple(sample.sha256 for sample in failures.samples),
     )
+    log.info("editing: %d failures by %s, %s", len(samples), method.name, way)
     began = time.monotonic()
     made = WAYS[way](editor, ground.base, samples)
     seconds = time.monotonic() - began

@@ -15,7 +15,8 @@ from vitedit.config import TransformConfig
 from vitedit.data.images import ImageSet
 from vitedit.errors import ConfigError
 from vitedit.model.about import ModelRecord
-from vitedit.tool.labels import class_name, find_label
+from vitedit.progress import track
+from vitedit.tool.labels import class_list, class_name, find_label
 from vitedit.tool.models import record_of
 from vitedit.tool.pictures import (
     BATCH,
@@ -49,7 +50,7 @@ class Failures:
         classes: Sequence[str] | None = None,
         transform: TransformConfig | None = None,
     ) -> "Failures":
-        """Reads images and looks their labels up, one for all or one for each.
+        """Reads images and looks their labels up, one for all or one for each; a thousand classes without names are ImageNet's.
 
         Raises:
             ConfigError: Another number of labels than of images.
@@ -60,6 +61,7 @@ class Failures:
             raise ConfigError(
                 f"{len(labels)} labels for {len(images)} images; give one for each, or one for all."
             )
+        classes = classes or class_list(None, vit.num_classes)
         indices = [find_label(label, classes, vit.num_classes) for label in labels]
         record = record_of(vit, transform)
         pixels, samples = read_samples(images, record.transform)
@@ -76,7 +78,7 @@ class Failures:
         """
         listed, record = read_table("--failures", table, classes, vit.num_classes), record_of(vit)
         pixels, samples = [], []
-        for number, one in enumerate(listed):
+        for number, one in enumerate(track(listed, "failures read", total=len(listed))):
             with one.named():
                 read, sample = read_sample(one.path, number, record.transform)
             pixels.append(read)

@@ -1,6 +1,7 @@
 """Flags that commands of the tool share. Nothing here imports torch, so that `--help` answers at once."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,20 @@ class Named(argparse.Action):
         if not (name and equals and path):
             parser.error(f"{option_string} takes NAME=PATH, got '{values}'")
         setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: Path(path)})
+
+
+def gather(words: Sequence[str]) -> list[str]:
+    """Words with `--architecture NAME KEY=VALUE ...` behind all others, so that it takes no patch for a part of it."""
+    flag = "--architecture"
+    if flag not in words:
+        return list(words)
+    start = words.index(flag)
+    stop = start + 2
+    while stop < len(words) and "=" in words[stop] and not words[stop].startswith("-"):
+        stop += 1
+    others = [*words[:start], *words[stop:]]
+    end = others.index("--") if "--" in others else len(others)
+    return [*others[:end], *words[start:stop], *others[end:]]
 
 
 def add_path(parser: argparse.ArgumentParser, flag: str, metavar: str, what: str) -> None:

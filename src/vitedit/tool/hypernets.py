@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.artifacts import drop_state, provenance
-from vitedit.config import ImagesConfig, MetaTrainConfig, PseudoConfig, ReplayConfig, Scalar
+from vitedit.config import MetaTrainConfig, PseudoConfig, ReplayConfig, Scalar
 from vitedit.data.checksums import checksums
-from vitedit.data.images import ImageSet, open_images
+from vitedit.data.images import ImageSet
 from vitedit.data.pseudo import PseudoSamples
 from vitedit.errors import ConfigError, ImageError, UnknownNameError, ViteditError
 from vitedit.lineage import code
@@ -20,6 +20,7 @@ from vitedit.model.patch import checksum
 from vitedit.model.vit import Split
 from vitedit.tensors import state_differences
 from vitedit.tool.models import arguments, record_of, scalar
+from vitedit.tool.pictures import open_place
 from vitedit.where.metatrain import MetaTraining, meta_train, new_hypernet
 
 IMAGES = "images"
@@ -72,7 +73,7 @@ def open_photographs(path: Path, batch_size: int) -> ImageSet:
     Raises:
         ImageError: Nothing there, or too few for one batch.
     """
-    images = open_images(IMAGES, ImagesConfig(path=path, labels="none"))
+    images = open_place(IMAGES, path)
     if len(images) < (needed := 2 * batch_size):
         raise ImageError(
             f"--images {path}: {len(images)} images, but {needed} are needed: each of a batch of {batch_size} is mixed with "

@@ -9,6 +9,8 @@ from vitedit.data.images import read_classes
 from vitedit.errors import ConfigError, UnknownNameError
 
 IMAGENET_CLASSES = 1000
+SEVERAL = "is the name of several"
+"""What `ClassNames` says of a name of several classes; else there is none of that name."""
 
 
 def class_list(path: Path | None, count: int) -> list[str] | None:
@@ -34,21 +36,32 @@ def find_label(label: str | int, classes: Sequence[str] | None, count: int) -> i
         UnknownNameError: The model has no such class, or several of that name.
     """
     text = str(label).strip()
-    names = ClassNames(classes) if classes is not None else None
     if text.isdecimal():
         if int(text) >= count:
             raise UnknownNameError(f"label {text}: the model has the classes 0 to {count - 1}.")
         return int(text)
-    if names is None:
+    if classes is None:
         raise UnknownNameError(
-            f"label '{text}': the model has {count} classes without names; give a class index, or their names with "
-            "`--classes FILE`, one a line."
+            f"label '{text}': the model has {count} classes without names; give a class index, or their names: "
+            "`--classes FILE`, one a line; from Python `classes=[...]`."
         )
+    names = ClassNames(classes)
     found = names.by_id(text) if WNID.match(text) else names.by_name(text)
+    if isinstance(found, str) and not found.startswith(SEVERAL):
+        raise UnknownNameError(
+            f"label {text}: no class of this model. {_forms(classes)}{names.similar(text)}."
+        )
     if isinstance(found, str):
-        similar = names.similar(text) if found == names.unknown else ""
-        raise UnknownNameError(f"label '{text}' {found.replace(' `classes`', '')}{similar}.")
+        raise UnknownNameError(f"label '{text}' {found}.")
     return found
+
+
+def _forms(classes: Sequence[str]) -> str:
+    """How a class can be named, by the example of the first."""
+    first, last, named = classes[0], len(classes) - 1, class_name(0, classes)
+    if wnid := WNID.match(first):
+        return f"Give its index (0 to {last}), WordNet id or name, as 0, {wnid[1]} or '{named}'"
+    return f"Give its index (0 to {last}) or name, as 0 or '{named}'"
 
 
 def class_name(index: int, classes: Sequence[str] | None) -> str:

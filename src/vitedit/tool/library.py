@@ -29,6 +29,8 @@ from vitedit.tool.pictures import Given
 from vitedit.tool.ways import choose_way
 
 Label = str | int
+CONTENT = "`min_success` says what is enough; `keep_failed=True` returns it anyway."
+"""How to get a patch that is not right about all images."""
 
 
 def edit(
@@ -51,19 +53,20 @@ def edit(
 ) -> Patch:
     """Edits a ViT classifier so that it is right about images, and returns the edit; the model stays as it is.
 
+    Only the command `vitedit edit` has a bound on locality, `--sparsity auto` and `--after`.
+
     Args:
         model: From `load_vit` or `timm.create_model`, in evaluation mode.
         images: One, or several: files, Pillow images, or inputs (3, S, S), normalized.
-        labels: Their right class: one for all, or one for each; index, or with `classes` a name or WordNet id.
+        labels: Their right class: one for all, or one for each; index, WordNet id or name.
         way: `joint` (default where the method can), `union`, `merge` (else) or `sequence`: see docs/glossary.md.
         method: One of `vitedit.editors.EDITORS`; `hypernet` with its artefact, else the default of tool/methods.yaml.
-        setting: Hyper-parameters that differ from that file's; `max_steps` and `stop_loss` too.
+        setting: Hyper-parameters that differ from that file's, as `{"sparsity": 0.9}`; `max_steps` and `stop_loss` too.
         artifacts: Files of trained artefacts that the method needs, as `{"hypernet": FILE}`.
         blocks: 0-based blocks that may change; the paper's (7 to 9 of 12) by default. `part`: `mlp` (default) or `attn`.
         neighbours: Folder of more images of the failure, or CSV file of file,label, for generalization. `locality`: of others.
-        classes: Names of the classes, in the order of the model's outputs.
-        transform: From image to input, where the model does not say it.
-        min_success: Least share of the images, in [0, 1], that the edited model has to get right, unless `keep_failed`.
+        classes: Names, in the order of the outputs (default: ImageNet's for a thousand). `transform`: from image to input.
+        min_success: Least share of the images, in [0, 1], to be right (after `merge` often not all are), unless `keep_failed`.
 
     Returns:
         The patch; `patch.about.measured` has its rates, in [0, 1], and `patch.about.images` what each image was and is taken for.
@@ -89,7 +92,7 @@ def edit(
     base = cut_model(model, chosen, part, blocks)
     (outcome,) = Task(failures, chosen, Ground(base, base), going, near, far).outcomes([chosen])
     if not (keep_failed or Bounds(min_success).succeeds(outcome)):
-        raise ViteditError(text.failed(outcome))
+        raise ViteditError(f"{text.failed(outcome)} {CONTENT}")
     return outcome.patch
 
 

@@ -15,7 +15,7 @@ from vitedit.model.patch import Patch
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split
 from vitedit.progress import track
-from vitedit.tool.pictures import BATCH
+from vitedit.tool.pictures import BATCH, in_words
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ def batches_of(images: ImageSet, transform: TransformConfig) -> Iterator[Tensor]
     """A set of images as the model's input, with progress."""
     starts = range(0, len(images), BATCH)
     for start in track(starts, f"batches of {images.name} measured", total=len(starts)):
-        yield images.read(range(start, min(start + BATCH, len(images))), transform)
+        with in_words():
+            batch = images.read(range(start, min(start + BATCH, len(images))), transform)
+        yield batch
 
 
 def _top(logits: Float[Tensor, "images classes"]) -> Float[Tensor, "2 images"]:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from timm.models.vision_transformer import VisionTransformer
 
 from vitedit.config import DescentConfig, Positive, Scalar, Section
-from vitedit.editors import check_setting, editor_class
+from vitedit.editors import SHARED, check_setting, editor_class
 from vitedit.editors.base import Editor
 from vitedit.errors import ConfigError
 from vitedit.model.sites import Part, find_sites
@@ -77,8 +78,8 @@ class Method:
         editor = editor_class(name)
         if absent := [one for one in editor.artifacts if one not in given]:
             raise ConfigError(
-                f"{name} needs training: give its {absent[0]} with `{_flag(absent[0])}` (docs/edit-your-model.md), or edit with "
-                f"a method that needs none, as `--method {defaults.default}`."
+                f"{name} needs training: give its {absent[0]} with `{flag_of(absent[0])}` (docs/edit-your-model.md), or edit "
+                f"with a method that needs none, as `--method {defaults.default}`."
             )
         if idle := [one for one in given if one not in editor.artifacts]:
             raise ConfigError(
@@ -86,6 +87,7 @@ class Method:
             )
         asked = defaults.methods[name].setting | dict(setting or {})
         descent = {key: asked.pop(key) for key in DescentConfig.model_fields if key in asked}
+        _check_names(name, editor, asked)
         check_setting(name, editor, asked)
         scaled = defaults.methods[name].scaled and "learning_rate" not in (setting or {})
         return cls(name, asked, _descent(defaults.descent, descent), given, scaled)
@@ -97,7 +99,10 @@ class Method:
             ConfigError: The method has none, or the value is impossible.
         """
         if "sparsity" not in self.setting:
-            raise ConfigError(f"--sparsity: {self.name} edits no share of the weights that could be chosen.")
+            raise ConfigError(
+                f"--sparsity: {self.name} has no sparsity; leave it out, or take a method that has one, as "
+                f"{methods_file().default}."
+            )
         setting = {**self.setting, "sparsity": sparsity}
         check_setting(self.name, editor_class(self.name), setting)
         return replace(self, setting=setting)
@@ -188,6 +193,21 @@ def _of_hypernet(path: Path) -> tuple[Part | None, list[int] | None]:
     return "attn" if found[0][1] == "attn" else "mlp", sorted({block for block, _ in found})
 
 
+def _check_names(name: str, editor: type[Editor], asked: Mapping[str, Scalar]) -> None:
+    """Refuses a setting that a method has not.
+
+    Raises:
+        ConfigError: With those that it has.
+    """
+    apart = (*SHARED, *editor.artifacts)
+    own = [field.name for field in fields(editor) if field.name not in apart]  # type: ignore[arg-type]
+    known = [*own, *DescentConfig.model_fields]
+    if unknown := [one for one in asked if one not in known]:
+        near = get_close_matches(unknown[0], known)
+        similar = f"; similar: {', '.join(near)}" if near else ""
+        raise ConfigError(f"--set: {name} has no '{unknown[0]}'. Settings: {', '.join(known)}{similar}.")
+
+
 def _descent(defaults: DescentConfig, changed: Mapping[str, Scalar]) -> DescentConfig:
     try:
         return DescentConfig.model_validate({**defaults.model_dump(), **changed})
@@ -196,5 +216,6 @@ def _descent(defaults: DescentConfig, changed: Mapping[str, Scalar]) -> DescentC
         raise ConfigError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}.") from None
 
 
-def _flag(artifact: str) -> str:
+def flag_of(artifact: str) -> str:
+    """How the command line takes the file of a trained artefact."""
     return "--hypernet FILE" if artifact == "hypernet" else f"--artifact {artifact}=FILE"

@@ -2,7 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,7 +19,7 @@ from torch import Tensor
 from vitedit.artifacts import KEY, read_meta
 from vitedit.config import ModelConfig, Scalar, TransformConfig
 from vitedit.data.download import repository_of
-from vitedit.errors import ArtifactError, ConfigError, UnknownNameError
+from vitedit.errors import ArtifactError, ConfigError, UnknownNameError, ViteditError
 from vitedit.model import vit as base
 from vitedit.model.about import Checksum, ModelRecord
 from vitedit.tensors import save_tensors
@@ -26,6 +28,8 @@ WEIGHTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".npz"})
 AFTER = "after"
 """Key of a checkpoint's history."""
 HISTORY = TypeAdapter(tuple[Checksum, ...])
+KEY_OF_A_RUN = re.compile(r"`architecture: \{(\w+): ([^}]+)\}`")
+"""How messages say what a run's configuration should have."""
 Transform = TransformConfig | Literal["timm", "published"]
 
 
@@ -57,6 +61,8 @@ def load_vit(
     """
     config = _config(name, Path(checkpoint or "hub"), architecture or {}, transform)
     path = Path(checkpoint) if checkpoint else _from_hub(config)
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file.")
     vit = base.load_vit(config, path, torch.device(device))
     record = ModelRecord(name=name, architecture=dict(architecture or {}), transform=config.transform)
     _timm_record(vit)[KEY] = record.model_dump(mode="json")
@@ -87,13 +93,24 @@ def open_model(
             f"{path}: the file does not say which architecture it has. Add `--architecture NAME` with timm's name, as "
             "`--architecture vit_base_patch16_224`, and what differs from it, as `num_classes=12`."
         )
-    return load_vit(
-        record.name,
-        checkpoint=path,
-        architecture=record.architecture,
-        transform=record.transform,
-        device=device,
-    )
+    with _in_flags(record.name):
+        return load_vit(
+            record.name,
+            checkpoint=path,
+            architecture=record.architecture,
+            transform=record.transform,
+            device=device,
+        )
+
+
+@contextmanager
+def _in_flags(name: str) -> Iterator[None]:
+    """Lets messages name the flag where they name a key of a run's configuration."""
+    try:
+        yield
+    except ViteditError as error:
+        said = KEY_OF_A_RUN.sub(lambda key: f"`--architecture {name} {key[1]}={key[2]}`", str(error))
+        raise type(error)(said) from None
 
 
 def record_of(vit: VisionTransformer, transform: TransformConfig | None = None) -> ModelRecord:

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from vitedit.config import ImagesConfig, TransformConfig
 from vitedit.data.images import ImageSet, fit, normalize, open_images, read_picture
+from vitedit.data.sources import remedy
 from vitedit.embedded.render import BALANCED, sample
 from vitedit.errors import ConfigError, ImageError
 from vitedit.tool.tables import is_table, read_table
@@ -31,6 +34,8 @@ RENDERED, NEAREST = 96, 48
 """Rendered pictures, and how many of them, those that a model is least sure of, stand in for a locality set."""
 RENDER_SEED = 2411
 BATCH = 32
+OBJECT = re.compile(r"cannot identify image file <[^>]*>")
+"""What Pillow says of a file that is no image."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,22 @@ def read_sample(given: Given, number: int, transform: TransformConfig) -> tuple[
         picture = given.convert("RGB")
         sample = Sample(f"picture {number}", sha256(np.asarray(picture).tobytes()))
     else:
-        picture, path = read_picture(Path(given)), Path(given)
+        path = Path(given)
+        if not path.exists():
+            raise ImageError(f"{path}: no such file.")
+        with in_words():
+            picture = read_picture(path)
         sample = Sample(path.name, sha256(path.read_bytes()))
     return normalize(np.stack([fit(picture, transform)]), transform)[0], sample
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Lets messages about unreadable images name no object in memory."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(OBJECT.sub("no image of a format that is read", str(error))) from None
 
 
 @dataclass(frozen=True)
@@ -125,24 +143,44 @@ def checksums(images: ImageSet) -> list[str]:
     return [_content(images, file) for file in images.files]
 
 
-def open_folder(what: str, path: Path, without: Collection[str] = ()) -> ImageSet:
+def open_place(what: str, path: Path) -> ImageSet:
+    """All images of a folder and those below it, or of a zip or tar file.
+
+    Args:
+        what: The flag that names it, without dashes.
+        path: The folder or archive.
+
+    Raises:
+        ImageError: Nothing there, no images, or no archive.
+    """
+    if not path.exists():
+        raise ImageError(f"--{what} {path}: no such folder or archive.")
+    try:
+        return open_images(what, ImagesConfig(path=path, labels="none"))
+    except ImageError as error:
+        reason = str(error).removeprefix(f"images.{what}: ").removesuffix(remedy(path)).strip()
+        raise ImageError(f"--{what} {path}: {reason}") from None
+
+
+def open_folder(
+    what: str, path: Path, without: Collection[str] = (), besides: str = "those that the edit is made from"
+) -> ImageSet:
     """The images of a folder and those below it, or of a zip or tar file, less those of some checksums.
 
     Args:
         what: "neighbours" or "locality", for messages.
         path: The folder or archive.
         without: Checksums of images that do not count: the samples of the edit.
+        besides: Which these are, for messages.
 
     Raises:
         ImageError: Nothing there, or no images besides those.
     """
-    images = open_images(what, ImagesConfig(path=path, labels="none"))
+    images = open_place(what, path)
     known = zip(images.files, checksums(images), strict=True)
     kept = tuple(file for file, checksum in known if checksum not in without)
     if not kept:
-        raise ImageError(
-            f"--{what} {path}: no images but those that the edit is made from, or that are neighbours."
-        )
+        raise ImageError(f"--{what} {path}: no images but {besides}.")
     return ImageSet(what, kept, None, images.source)
 
 
@@ -170,6 +208,8 @@ def open_neighbours(
         return ImageSet(images.name, images.files, np.full(len(images), next(iter(labels))), images.source)
     listed = read_table("--neighbours", path, classes, count)
     images = open_files("neighbours", [one.path for one in listed], [one.label for one in listed])
+    for one in listed:
+        one.require()
     known = zip(listed, checksums(images), strict=True)
     if not (kept := [one for one, checksum in known if checksum not in own]):
         raise ImageError(f"--neighbours {path}: no images but those that the edit is made from.")
@@ -183,7 +223,9 @@ def open_locality(path: Path, own: Collection[str], neighbours: ImageSet | None)
     Raises:
         ImageError: Nothing there, or no images besides those.
     """
-    return open_folder("locality", path, {*own, *(checksums(neighbours) if neighbours else ())})
+    near = checksums(neighbours) if neighbours else ()
+    also = ", or that are neighbours" if neighbours else ""
+    return open_folder("locality", path, {*own, *near}, f"those that the edit is made from{also}")
 
 
 def left_out(neighbours: ImageSet | None, locality: ImageSet | None) -> list[str]:
@@ -219,6 +261,8 @@ def stand_in(vit: VisionTransformer, transform: TransformConfig) -> ImageSet:
 def _content(images: ImageSet, file: str) -> str:
     try:
         return sha256(images.source.read(file))
+    except FileNotFoundError:
+        raise ImageError(f"{file}: no such file.") from None
     except Exception as error:  # archives raise almost anything of damaged members
         raise ImageError(f"{images.name}: {file} is missing or damaged ({error}).") from error
 

@@ -94,9 +94,9 @@ def _remembered(one: Remembered, classes: Classes) -> str:
         if image.after != image.label
     ]
     said += [f"lost: {few(lost)}"] if lost else []
-    said += (
-        [f"not found: {few(one.absent)}, so whether it is still right was not measured"] if one.absent else []
-    )
+    which = "it is" if len(one.absent) == 1 else "they are"
+    absent = f"not found: {few(one.absent)}, so whether {which} still right was not measured"
+    said += [absent] if one.absent else []
     return "; ".join(said or ["none of its samples was right before this edit"]) + "."
 
 

@@ -32,6 +32,15 @@ class Listed:
         except ViteditError as error:
             raise type(error)(f"{self.place}: {error}") from None
 
+    def require(self) -> None:
+        """Refuses a file that is not there.
+
+        Raises:
+            ImageError: With the line.
+        """
+        if not self.path.exists():
+            raise ImageError(f"{self.place}: {self.path}: no such file.")
+
 
 def is_table(path: Path) -> bool:
     """Whether a path is a table rather than a folder or an archive."""
@@ -51,7 +60,9 @@ def read_table(flag: str, table: Path, classes: Sequence[str] | None, count: int
         ImageError: The table cannot be read, lacks a column or rows, or a row lacks its file.
         UnknownNameError: The model has no such class.
     """
-    columns = f"its first line has to name the columns {','.join(COLUMNS)}."
+    if not table.exists():
+        raise ImageError(f"{flag} {table}: no such file.")
+    columns = f"its first line has to name the columns {','.join(COLUMNS)}, separated by commas."
     rows = read_rows(table, COLUMNS, flag, "Give a CSV file in UTF-8.", columns)
     if not rows:
         raise ImageError(f"{flag} {table}: no rows below `{','.join(COLUMNS)}`; give one for each image.")

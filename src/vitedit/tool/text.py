@@ -11,6 +11,7 @@ from vitedit.model.patch import SHORT, Patch
 from vitedit.tool.comparing import Overlap
 from vitedit.tool.editing import Outcome
 from vitedit.tool.layout import count_of, few, percent, printable, table
+from vitedit.tool.methods import methods_file
 from vitedit.tool.samples_text import (
     counted,
     lost_rows,
@@ -21,6 +22,7 @@ from vitedit.tool.samples_text import (
     right_class,
     seen_before,
 )
+from vitedit.tool.ways import can_join
 
 STAND_IN = "a stand-in: rendered pictures that the model is least sure of; give photographs of your own with --locality DIR"
 UNMEASURED = "not measured"
@@ -32,6 +34,8 @@ LOGGED = {
     "seconds": "seconds an iteration",
 }
 """Columns of a meta-training's log, in words."""
+SINGLE = ("merge", "sequence")
+"""Ways that make an edit of each failure."""
 OVERLAPS = ("first", "second", "both", "conflicts")
 
 
@@ -50,11 +54,32 @@ def of_edit(outcome: Outcome, classes: Sequence[str] | None) -> str:
 
 def failed(outcome: Outcome) -> str:
     """Why there is no patch of an edit that did not succeed."""
-    about = outcome.patch.about
+    about, made = outcome.patch.about, outcome.patch.about.measured
+    wrong = count_of(1 - made.success, count := len(about.images), "samples" if count > 1 else "sample")
     return (
-        f"the edited model is still wrong about {1 - about.measured.success:.0%} of the samples after {about.measured.steps} "
-        f"steps of {about.method} {dict(about.setting)}. Raise its learning rate or `max_steps`, or lower its sparsity."
+        f"the edited model is still wrong about {wrong} ({about.method}{_way(about)}, {_steps(made.steps)}). "
+        f"{_stronger(about) if count == 1 or about.way not in SINGLE else _together_instead(about)}"
     )
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' * (count != 1)}"
+
+
+def _stronger(about: About) -> str:
+    """How one descent does more, as far as the method has it."""
+    rate = "the step size or " if "learning_rate" in about.setting else ""
+    names = " ".join(f"{name}=..." for name in ("learning_rate", "max_steps") if name in about.setting)
+    sparsity = ", or lower `--sparsity`" if "sparsity" in about.setting else ""
+    return f"Raise {rate}the steps (`--set {names}`){sparsity}."
+
+
+def _together_instead(about: About) -> str:
+    """What else to try where single edits make up the patch."""
+    other = (
+        "" if can_join(about.method, about.labels) else f" with another method, as {methods_file().default}"
+    )
+    return f"Edits of single failures disturb each other: try `--way joint`{other}."
 
 
 def rates(about: About) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from vitedit.model.edits import Edits, Samples
 from vitedit.model.successive import Successive
 from vitedit.model.vit import Split
 from vitedit.progress import track
-from vitedit.tool.methods import Method
+from vitedit.tool.methods import Method, flag_of
 from vitedit.tool.pictures import BATCH
 
 UNION = "union"
@@ -45,14 +45,13 @@ def choose_way(asked: str | None, method: Method, labels: Sequence[int]) -> Way:
     """
     if UNION in method.setting:
         raise ConfigError(f"--set {UNION}: the way says it, `--way {UNION}` or another.")
-    joint = _joint_of(method.name) or len(set(labels)) == 1
+    joint = can_join(method.name, labels)
     if asked is None:
         return "joint" if joint else "merge"
     if asked not in WAYS:
         raise UnknownNameError(f"--way '{asked}': no such way. Ways: {', '.join(WAYS)}.")
     if asked == UNION and not _unites(method.name):
-        able = ", ".join(name for name in EDITORS if _unites(name))
-        raise ConfigError(f"--way {UNION}: {method.name} has no masks to unite. Methods that have: {able}.")
+        raise ConfigError(f"--way {UNION}: {_without_union(joint)}")
     if asked in ("joint", UNION) and not joint:
         able = ", ".join(name for name in EDITORS if _joint_of(name))
         raise ConfigError(
@@ -60,6 +59,19 @@ def choose_way(asked: str | None, method: Method, labels: Sequence[int]) -> Way:
             f"`--way merge` or `--way sequence`, or a method that can: {able}."
         )
     return next(way for way in get_args(Way) if way == asked)
+
+
+def can_join(method: str, labels: Sequence[int]) -> bool:
+    """Whether a method makes one descent over all failures of some classes."""
+    return _joint_of(method) or len(set(labels)) == 1
+
+
+def _without_union(joint: bool) -> str:
+    """Who can unite masks, and what to do instead."""
+    able = [name for name in EDITORS if _unites(name)]
+    flags = " ".join(flag_of(one) for name in able for one in editor_class(name).artifacts)
+    others = [way for way in WAYS if way != UNION and (joint or way != "joint")]
+    return f"only {', '.join(able)} can unite its masks; take {flags}, or another way: {', '.join(others)}."
 
 
 def _joint_of(method: str) -> bool:
