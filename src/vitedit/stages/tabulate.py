@@ -106,9 +106,7 @@ def _in_words(line: str) -> str:
 
 def _edit_tables(config: Config) -> Tables:
     """Tables over all backbones and methods."""
-    order = {method: at for at, method in enumerate(config.editors)}
-    made = pd.concat(list(_edits(config)), ignore_index=True)
-    made = made.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    made = _by_method(config, pd.concat(list(_edits(config)), ignore_index=True))
     made = made.sort_values(
         "backbone", key=lambda names: names.map(config.backbones.index), kind="stable", ignore_index=True
     )
@@ -118,6 +116,12 @@ def _edit_tables(config: Config) -> Tables:
         "curves": tables.curves(made, resamples, seed),
         "differences": tables.differences(made, resamples, seed),
     }
+
+
+def _by_method(config: Config, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the order in which the configuration lists the methods, which figures follow."""
+    order = {method: at for at, method in enumerate(config.editors)}
+    return rows.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def _ablation_tables(
@@ -144,6 +148,7 @@ def _many_tables(config: Config, made: Path | None, released: Path | None) -> Ta
         rows = load_table(made, many_needs(config)).assign(released=False)
     elif released is not None:
         rows = load_table(released).assign(released=True)
+    rows = _by_method(config, rows)
     return {"many_edits": many_edits.summary(rows), "conflicts": many_edits.conflicts(rows)}
 
 
