@@ -34,8 +34,8 @@ from vitedit.where.masks import binarise, edit_under, expand, units
 
 Work = Callable[[], Any]
 SPARSITY = 0.95
-COUNTS = (1, 4, 16, 64, 256)
-IMAGES = (16, 64, 256)
+COUNTS = (1, 4, 16, 64, 256, 512)
+IMAGES = (16, 64, 256, 1024)
 
 
 def seconds(work: Work, device: torch.device) -> float:
@@ -86,24 +86,16 @@ class Bench:
         vit, names = self.split.vit, list(self.split.weights)
         masks = {n: m[0] for n, m in expand(self.masks[:1], self.split.sites, vit).items()}
         theirs = lambda: plain.edit(vit, names, self.images[0], self.labels[0], masks, self.steps)  # noqa: E731
-        return (
-            theirs,
-            self.steps,
-            self.edit,
-            self.edits * (self.steps + 1),
-        )  # ours judges once more at the end
+        done = self.edits * (self.steps + 1)  # ours judges once more at the end
+        return theirs, self.steps, self.edit, done
 
     def locality(self) -> tuple[Work, int, Work, int]:
         """An edit on a locality image."""
         edits, tokens = self.edit(), self.split.prefix(self.near)
         one = {name: tensor[0] for name, tensor in edits.take(np.array([0])).changed.items()}
         theirs = lambda: plain.locality(self.split.vit, one, self.near)  # noqa: E731
-        return (
-            theirs,
-            len(self.near),
-            lambda: self.split.predict_many(tokens, edits.changes),
-            self.edits * len(self.near),
-        )
+        ours = lambda: self.split.predict_many(tokens, edits.changes)  # noqa: E731
+        return theirs, len(self.near), ours, self.edits * len(self.near)
 
     def search(self) -> tuple[Work, int, Work, int]:
         """A pseudo-sample of a meta-training iteration: its mask search, which is nearly all of it."""
@@ -185,14 +177,8 @@ def scale(model: str, edits: int, images: int, options: argparse.Namespace) -> d
     tokens = bench.split.prefix(bench.near)
     work: Work = lambda: bench.split.predict_many(tokens, made.changes)  # noqa: E731
     measured = min(seconds(work, device) for _ in range(options.repeats))
-    return {
-        "model": model,
-        "edits": edits,
-        "images": images,
-        "step": descent,
-        "locality": measured,
-        "mib": after,
-    }
+    point = {"model": model, "edits": edits, "images": images}
+    return {**point, "step": descent, "locality": measured, "mib": after}
 
 
 def scaling(options: argparse.Namespace) -> pd.DataFrame:
@@ -201,24 +187,9 @@ def scaling(options: argparse.Namespace) -> pd.DataFrame:
     points += [(model, 4, 16) for model in ("small", "base", "large")]
     rows = []
     for model, edits, images in points:
-        words = [
-            sys.executable,
-            __file__,
-            "--point",
-            model,
-            str(edits),
-            str(images),
-            "--device",
-            options.device,
-        ]
-        words += [
-            "--steps",
-            str(options.steps),
-            "--repeats",
-            str(options.repeats),
-            "--threads",
-            str(options.threads),
-        ]
+        words = [sys.executable, __file__, "--point", model, str(edits), str(images)]
+        for name in ("device", "steps", "repeats", "threads"):
+            words += [f"--{name}", str(getattr(options, name))]
         made = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         rows.append(pd.Series(json.loads(made)))
         print(*(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
