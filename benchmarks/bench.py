@@ -218,15 +218,17 @@ def main() -> None:
         model, edits, images = options.point
         print(pd.Series(scale(model, int(edits), int(images), options)).to_json())
         return
-    table = ratios(options)
-    if options.output:
-        from plots import draw
+    if not options.output:
+        ratios(options)
+        return
+    from plots import draw
 
-        options.output.mkdir(parents=True, exist_ok=True)
-        table.to_csv(options.output / "ratios.csv", index=False, float_format="%.4g")
-        points = scaling(options)
-        points.to_csv(options.output / "scaling.csv", index=False, float_format="%.4g")
-        draw(table, points, options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
+    points = scaling(options)  # first: a process has its peak of memory from the one that starts it, which is small yet
+    points.to_csv(options.output / "scaling.csv", index=False, float_format="%.4g")
+    table = ratios(options)
+    table.to_csv(options.output / "ratios.csv", index=False, float_format="%.4g")
+    draw(table, points, options.output)
 
 
 if __name__ == "__main__":
