@@ -1,8 +1,7 @@
 """The operations that `benchmarks/paper_cost.py` counts are those that torch makes."""
 
 import argparse
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from vitedit.config_files import load
 from vitedit.model.objectives import cross_entropy
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
+from vitedit.stages.backbone import BATCH_BYTES
 
 ROOT = Path(__file__).parents[1]
 PAPER = [ROOT / "config/config.yaml", ROOT / "config/paper.yaml"]
@@ -23,11 +23,10 @@ PAPER = [ROOT / "config/config.yaml", ROOT / "config/paper.yaml"]
 
 @pytest.fixture(scope="module")
 def cost():
-    spec = importlib.util.spec_from_file_location("paper_cost", ROOT / "benchmarks/paper_cost.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """The script as it is run, beside the modules that it imports."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("paper_cost")
 
 
 def counted(work):
@@ -98,6 +97,6 @@ def test_a_limit_of_edits_a_group_limits_the_edits(cost):
 def test_the_descent_is_the_batch_that_a_stage_makes_on_a_gpu(cost):
     run = run_of(cost)
     matrices = 6 * 768 * 3072 * 4
-    assert cost.batch(run) == cost.BATCH_BYTES["cuda"] // (4 * matrices)
+    assert cost.batch(run) == BATCH_BYTES["cuda"] // (4 * matrices)
     two, one = (cost.descent_bytes(run, edits, 5) for edits in (2, 1))
     assert 5 * matrices < two - one < 7 * matrices
