@@ -33,6 +33,7 @@ class RefineHeads(Editor):
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ("anchors",)
+    joint: ClassVar[bool] = True
 
     descent: DescentConfig
     learning_rate: Rate

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vitedit.errors import ConfigError
 from vitedit.model.changes import Thin
-from vitedit.model.objectives import cross_entropy
+from vitedit.model.objectives import Labels, cross_entropy, per_sample
 from vitedit.model.vit import PASS_BYTES, Split, blocks_of, reads_cls
 
 
@@ -35,7 +35,7 @@ def cut_before_heads(base: Split, blocks: int) -> Split:
 
 @torch.no_grad()
 def score_heads(
-    split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Int[Tensor, "edits"]
+    split: Split, tokens: Float[Tensor, "edits samples tokens width"], labels: Labels
 ) -> Float[Tensor, "edits heads"]:
     """How much the editing loss falls when the features of one head are removed: exact, one edited model a head.
 
@@ -45,13 +45,13 @@ def score_heads(
     Args:
         split: The base model, cut by `cut_before_heads`.
         tokens: Prefix tokens of the samples.
-        labels: Target classes.
+        labels: Target classes, one an edit or one a sample.
 
     Returns:
         Base loss minus loss without the head, for the heads of all blocks side by side in forward order.
     """
     images = tokens.flatten(0, 1)
-    wanted = labels.repeat_interleave(tokens.shape[1])
+    wanted = per_sample(labels, tokens.shape[1]).flatten()
     before = cross_entropy(split.run(images[:, None], {}), wanted)
     falls = [before - _losses_without(part, entering, wanted) for part, entering in _entering(split, images)]
     return torch.cat(falls).T.unflatten(0, tokens.shape[:2]).mean(1)
