@@ -12,6 +12,7 @@ from tiny import TINY
 from tool_place import QUICK, pixels_of, ranked
 
 import vitedit
+from vitedit.errors import ArtifactError
 from vitedit.model.about import ImageRecord
 from vitedit.model.patch import Patch
 from vitedit.tool.earlier import patched, remember
@@ -74,6 +75,32 @@ def test_a_patch_of_an_edited_file_knows_the_earlier_ones(place, run):
     assert second.about.after == (first.base,) and second.base == first.edited
     assert f"the model that {two} was made on" in run("revert", two, "--model", again, "-o", back)[1]
     assert history(Path(back)) == (first.base,)
+
+
+def test_python_edits_on_top_of_earlier_patches_too(place, run, chain):
+    first = Patch.load(chain[0])
+    vit = vitedit.load_vit(TINY.name, checkpoint=place.weights, architecture=TINY.architecture)
+    before = bits(vit.state_dict())
+    image = place.world(3) / "03.png"
+    with first.applied(vit):
+        label = ranked(vit, image)[1]
+        inside = vitedit.edit(vit, image, label, method="ft", keep_failed=True)
+    later = vitedit.edit(vit, image, label, method="ft", after=[first], keep_failed=True)
+    assert bits(vit.state_dict()) == before
+    assert (later.base, later.about.after) == (first.edited, (first.base,))
+    assert later.edited == inside.edited, "the same edit as of the edited model"
+    with pytest.raises(ArtifactError, match="is already applied"), first.applied(vit):
+        vitedit.edit(vit, image, label, method="ft", after=[first])
+
+
+def test_a_model_of_an_edited_file_knows_its_patches_in_python(place, run):
+    (edited,) = outputs(place, "edited")
+    assert run(*place.edit("--edited", edited))[0] == 0
+    first = Patch.load(place.folder / "fix.safetensors")
+    vit = vitedit.load_vit(TINY.name, checkpoint=edited, architecture=TINY.architecture)
+    image = place.world(3) / "03.png"
+    label = ranked(vit, image)[1]
+    assert vitedit.edit(vit, image, label, method="ft", keep_failed=True).about.after == (first.base,)
 
 
 def test_what_becomes_of_the_earlier_samples_is_said(place, run, chain):

@@ -74,7 +74,7 @@ def edit_groups(
     needs = depends(config, "edit_groups", backbone=backbone, method=methods)
     inputs = [benchmark, locality, choice, config.checkpoint(backbone), *artifact.values()]
     work = same_work(needs | {"shard": shard}, code("edit_groups", *names), inputs)
-    rows = MeasuredRows(state, work)
+    rows = MeasuredRows("edit_groups", state, work)
     for method in names:
         for batch in _rows(base, method, manifest, near, artifact, part, rows):
             rows.add(batch)

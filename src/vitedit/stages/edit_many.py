@@ -68,7 +68,8 @@ def edit_many(
     table = load_table(failures, depends(config, "find_failures", backbone=backbone))
     needs = depends(config, "edit_many", backbone=backbone, method=methods)
     inputs = [failures, locality, choice, config.checkpoint(backbone), *artifact.values()]
-    done = MeasuredRows(state, same_work(needs, code("edit_many", *methods.split("-")), inputs))
+    work = same_work(needs, code("edit_many", *methods.split("-")), inputs)
+    done = MeasuredRows("edit_many", state, work)
     several = Failures.of(base, table, config.many_edits.edited)
     for method in methods.split("-"):
         setting = config.editors[method].middle()
@@ -76,15 +77,18 @@ def edit_many(
         ground = ManyGround.of(base, editor.cut(base.split), several, table, base.locality(locality))
         known = {"run": config.run, "backbone": backbone, "seed": config.seed, "method": method}
         named = known | setting_columns(config, method, setting)
-        for number, (experiment, way, made) in enumerate(_pieces(editor, base, ground)):
-            if number not in done.batches(method):
-                log.info("%s: %s, %s", method, experiment, way)
-                rows = pd.DataFrame(list(made())).assign(
-                    **named, experiment=experiment, way=way, batch=number
-                )
-                done.add(rows.reindex(columns=COLUMNS))
+        for rows in _missing(_pieces(editor, base, ground), done.batches(method)):
+            done.add(rows.assign(**named).reindex(columns=COLUMNS))
     save_table(output, done.table(COLUMNS), provenance("edit_many", needs))
     done.forget()
+
+
+def _missing(pieces: Iterator[Piece], there: set[int]) -> Iterator[pd.DataFrame]:
+    """Rows of the pieces that are not there yet, by their numbers."""
+    for number, (experiment, way, made) in enumerate(pieces):
+        if number not in there:
+            log.info("%s, %s", experiment, way)
+            yield pd.DataFrame(list(made())).assign(experiment=experiment, way=way, batch=number)
 
 
 def _pieces(editor: Editor, base: Backbone, ground: ManyGround) -> Iterator[Piece]:

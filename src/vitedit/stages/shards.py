@@ -44,9 +44,9 @@ class Shard(NamedTuple):
 class MeasuredRows:
     """Rows of measured edits, batch by batch, and on disk now and then, so that a killed job goes on where it stopped."""
 
-    def __init__(self, state: Path | None, depends: dict[str, Any]) -> None:
-        """Takes up what `state` has kept; of another configuration, code or input it is left behind, with a warning."""
-        self.state, self.made = state, provenance("edit_groups", depends)
+    def __init__(self, stage: str, state: Path | None, depends: dict[str, Any]) -> None:
+        """Takes up what `state` has kept of a stage, or leaves it, with a warning, where configuration, code or input differ."""
+        self.state, self.made = state, provenance(stage, depends)
         self.tables: list[pd.DataFrame] = []
         self.saved = time.monotonic()
         if state and state.exists():

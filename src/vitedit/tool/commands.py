@@ -85,7 +85,7 @@ def edit(
     else:
         outcome = edit_once(task, bounds)
     said.append(text.of_edit(outcome, wrong.classes))
-    outcome = on_top(outcome, chain, Path(model))
+    outcome = on_top(outcome, chain, vit)
     if chain:
         folders = [*given.folders, Path()]
         said.append(of_remembered(remember(outcome.patch, wrong.vit, after, chain, folders), wrong.classes))

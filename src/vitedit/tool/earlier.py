@@ -17,7 +17,7 @@ from vitedit.model.about import ImageRecord
 from vitedit.model.patch import SHORT, Patch, checksum
 from vitedit.tool.editing import Outcome
 from vitedit.tool.measuring import look_through
-from vitedit.tool.models import history
+from vitedit.tool.models import history_of
 from vitedit.tool.pictures import BATCH, read_sample, sha256
 
 
@@ -48,9 +48,9 @@ def read_chain(paths: Sequence[Path]) -> list[Patch]:
     return patches
 
 
-def on_top(outcome: Outcome, patches: Sequence[Patch], model: Path) -> Outcome:
-    """An edit that records the patches below it: those in the model's file, and those of a chain on top of them."""
-    below = (*history(model), *(patch.base for patch in patches))
+def on_top(outcome: Outcome, patches: Sequence[Patch], vit: VisionTransformer) -> Outcome:
+    """An edit that records the patches below it: those in the file of the model, and those of a chain on top of them."""
+    below = (*history_of(vit), *(patch.base for patch in patches))
     about = outcome.patch.about.model_copy(update={"after": below})
     return replace(outcome, patch=replace(outcome.patch, about=about))
 

@@ -20,8 +20,10 @@ from vitedit.errors import ViteditError
 from vitedit.model.about import Way
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
+from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.choosing import Bounds, Task
+from vitedit.tool.earlier import on_top, patched
 from vitedit.tool.editing import Ground
 from vitedit.tool.failures import Failures, refuse_training
 from vitedit.tool.methods import Method, cut_model
@@ -46,6 +48,7 @@ def edit(
     part: Part | None = None,
     neighbours: str | Path | None = None,
     locality: str | Path | None = None,
+    after: Sequence[Patch] = (),
     classes: Sequence[str] | None = None,
     transform: TransformConfig | None = None,
     min_success: float = 1.0,
@@ -53,7 +56,7 @@ def edit(
 ) -> Patch:
     """Edits a ViT classifier so that it is right about images, and returns the edit; the model stays as it is.
 
-    Only the command `vitedit edit` has a bound on locality, `--sparsity auto` and `--after`.
+    Only the command `vitedit edit` has a bound on locality and `--sparsity auto`.
 
     Args:
         model: From `load_vit` or `timm.create_model`, in evaluation mode.
@@ -65,6 +68,7 @@ def edit(
         artifacts: Files of trained artefacts that the method needs, as `{"hypernet": FILE}`.
         blocks: 0-based blocks that may change; the paper's (7 to 9 of 12) by default. `part`: `mlp` (default) or `attn`.
         neighbours: Folder of more images of the failure, or CSV file of file,label, for generalization. `locality`: of others.
+        after: Earlier patches of the model, in the order in which they were made; the new one goes on top of them.
         classes: Names, in the order of the outputs (default: ImageNet's for a thousand). `transform`: from image to input.
         min_success: Least share of the images, in [0, 1], to be right (after `merge` often not all are), unless `keep_failed`.
 
@@ -72,7 +76,8 @@ def edit(
         The patch; `patch.about.measured` has its rates, in [0, 1], and `patch.about.images` what each image was and is taken for.
 
     Raises:
-        ViteditError: Nothing to fix, an unknown label, method or block, an unreadable image, an edit that does not succeed.
+        ViteditError: Nothing to fix, an unknown label, method or block, an unreadable image, an edit that does not succeed,
+            earlier patches that are not the model's.
 
     Example:
         >>> patch = vitedit.edit(model, pixels[0], label, method="ft", setting={"learning_rate": 0.003})
@@ -82,18 +87,20 @@ def edit(
         ...     bool(model(pixels).argmax() == label)
         True
     """
-    failures = Failures.of(model, _listed(images), _labels(labels), classes, transform)
+    refuse_training(model)
+    vit = patched(model, after)
+    failures = Failures.of(vit, _listed(images), _labels(labels), classes, transform)
     chosen = Method.of(method, setting, {name: Path(path) for name, path in (artifacts or {}).items()})
     going = choose_way(way, chosen, failures.labels.tolist())
     Bounds(min_success).check()
     near, far = failures.sets(neighbours, locality)
-    refuse_training(model)
     failures.refuse_right()
-    base = cut_model(model, chosen, part, blocks)
-    (outcome,) = Task(failures, chosen, Ground(base, base), going, near, far).outcomes([chosen])
+    trained = cut_model(model, chosen, part, blocks)
+    ground = Ground(Split(vit, trained.sites), trained)
+    (outcome,) = Task(failures, chosen, ground, going, near, far).outcomes([chosen])
     if not (keep_failed or Bounds(min_success).succeeds(outcome)):
         raise ViteditError(f"{text.failed(outcome)} {CONTENT}")
-    return outcome.patch
+    return on_top(outcome, after, model).patch
 
 
 def _listed(images: Given | Sequence[Given]) -> list[Given]:

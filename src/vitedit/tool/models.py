@@ -65,7 +65,7 @@ def load_vit(
         raise ArtifactError(f"{path}: no such file.")
     vit = base.load_vit(config, path, torch.device(device))
     record = ModelRecord(name=name, architecture=dict(architecture or {}), transform=config.transform)
-    _timm_record(vit)[KEY] = record.model_dump(mode="json")
+    _timm_record(vit).update({KEY: record.model_dump(mode="json"), AFTER: history(path)})
     return vit
 
 
@@ -147,6 +147,11 @@ def history(path: Path) -> tuple[str, ...]:
         return HISTORY.validate_json(json.dumps(_said_by(path).get(AFTER, [])))
     except ValidationError:
         return ()
+
+
+def history_of(vit: VisionTransformer) -> tuple[str, ...]:
+    """The `history` of the checkpoint that `load_vit` took a model from; none of any other model."""
+    return _timm_record(vit).get(AFTER, ())
 
 
 def _said_by(path: Path) -> dict[str, Any]:
