@@ -58,4 +58,5 @@ def _line(ax: Axes, x: pd.Series, y: pd.Series, across: str, up: str) -> None:
 def _bars(ax: Axes, x: pd.Series, y: pd.Series, up: str) -> None:
     sns.barplot(x=x, y=y, ax=ax, order=["tiny", "small", "base", "large"])
     ax.set(xlabel="", ylabel=up, yscale="log")
+    ax.set_ylim(top=1.5 * y.max())  # room for the label
     ax.bar_label(ax.containers[0], fmt="%.3g", fontsize=6)  # type: ignore[arg-type]  # bars
