@@ -224,7 +224,9 @@ def main() -> None:
     from plots import draw
 
     options.output.mkdir(parents=True, exist_ok=True)
-    points = scaling(options)  # first: a process has its peak of memory from the one that starts it, which is small yet
+    points = scaling(
+        options
+    )  # first: a process has its peak of memory from the one that starts it, which is small yet
     points.to_csv(options.output / "scaling.csv", index=False, float_format="%.4g")
     table = ratios(options)
     table.to_csv(options.output / "ratios.csv", index=False, float_format="%.4g")

@@ -1,12 +1,16 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
+from vitedit import lineage
 from vitedit.config_files import load
 from vitedit.errors import UnknownNameError
-from vitedit.lineage import UPSTREAM, artifacts_of, data_version, depends, lots
+from vitedit.lineage import UPSTREAM, artifacts_of, data_version, depends, lots, notebook_code
 
-CONFIG = load(Path(__file__).parents[1] / "config" / "config.yaml")
+ROOT = Path(__file__).parents[1]
+CONFIG = load(ROOT / "config" / "config.yaml")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STAGES = [
     *("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics"),
     *("tune", "edit_groups", "show_edits", "specificity"),
@@ -148,3 +152,22 @@ def test_the_version_of_the_data_is_dvcs_checksum(tmp_path):
     assert data_version(data, data, photo, root=tmp_path) == "abc.dir"
     assert data_version(data, released, root=tmp_path) == "abc.dir+def.dir"
     assert data_version(photo, tmp_path / "data" / "a", root=tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "reruns"),
+    [
+        ("figures/training.py", {"03_meta_training"}),
+        ("figures/fresh.py", set()),
+        ("figures/behind.py", {path.stem for path in NOTEBOOKS}),
+        ("stages/notebook.py", {path.stem for path in NOTEBOOKS}),
+    ],
+)
+def test_changed_drawing_code_reruns_the_notebooks_that_draw_with_it(tmp_path, monkeypatch, module, reruns):
+    before = {path.stem: notebook_code(path) for path in NOTEBOOKS}
+    shutil.copytree(lineage.PACKAGE, tmp_path / "vitedit", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(lineage, "PACKAGE", tmp_path / "vitedit")
+    with (tmp_path / "vitedit" / module).open("a") as file:
+        file.write("\nADDED = 1\n")
+    after = {path.stem: notebook_code(path) for path in NOTEBOOKS}
+    assert {name for name in before if before[name] != after[name]} == reruns

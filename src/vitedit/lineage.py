@@ -7,6 +7,7 @@ so nothing heavy may be imported here.
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -233,8 +234,20 @@ def code(stage: str, *editors: str) -> str:
     Comments, docstrings and formatting do not count. Of the methods only those named count, and not the table of all
     methods, so that a new method leaves the results of the others as they are.
     """
+    return _hash([f"vitedit.stages.{stage}", *(f"vitedit.editors.{name}" for name in editors)])
+
+
+def notebook_code(notebook: Path) -> str:
+    """Hash of the code that executes a notebook, and of the modules of ours that its cells import."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return _hash(["vitedit.stages.notebook", *_imports(ast.parse(source))])
+
+
+def _hash(modules: Iterable[str]) -> str:
+    """Hash of some modules and of all that they import."""
     found: dict[str, str] = {}
-    queue = [f"vitedit.stages.{stage}", *(f"vitedit.editors.{name}" for name in editors)]
+    queue = list(modules)
     while queue:
         module = queue.pop()
         if module not in found and (path := _path(module)):

@@ -58,7 +58,7 @@ for name, drawn in FIGURES.items():
             tables=lambda wildcards, input: os.path.dirname(input.tables[0]),
             figures=lambda wildcards, output: os.path.dirname(output.figures[0]),
             config=EFFECTIVE,
-            code=lineage.code("notebook"),
+            code=lineage.notebook_code(Path(f"notebooks/{name}.ipynb")),
         message:
             f"Notebook {name}"
         shell:

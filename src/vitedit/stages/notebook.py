@@ -16,45 +16,8 @@ from papermill.exceptions import PapermillExecutionError
 from vitedit.artifacts import atomic
 from vitedit.config import Config
 from vitedit.errors import ArtifactError
-from vitedit.figures import (
-    ablations,
-    behind,
-    captions,
-    curves,
-    examples,
-    gallery,
-    layers,
-    masks,
-    sheets,
-    sites,
-    specificity,
-    style,
-    summary,
-    system,
-    training,
-    words,
-)
 
 TIMEOUT = 1200  # seconds for one cell
-MODULES = (
-    ablations,
-    behind,
-    captions,
-    curves,
-    examples,
-    gallery,
-    layers,
-    masks,
-    sheets,
-    sites,
-    specificity,
-    style,
-    summary,
-    system,
-    training,
-    words,
-)
-"""What notebooks import. Named here so that a change of drawing code reruns them (`lineage.code` follows imports)."""
 
 
 def notebook(
