@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from models import MODELS, random_split
+from models import random_split
 
 from vitedit.config import Config, DescentConfig
 from vitedit.config_files import load
@@ -97,7 +97,7 @@ def apart(options: argparse.Namespace, method: str, edits: int) -> tuple[float, 
 def main() -> None:
     """Prints a Markdown table, one line a method."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, default="embedded")
+    parser.add_argument("--model", choices=OVERLAY, default="embedded")
     parser.add_argument("--edits", type=int, default=16, help="edits made at once")
     parser.add_argument("--steps", type=int, default=20, help="updates of every edit")
     parser.add_argument("--threads", type=int, default=2)

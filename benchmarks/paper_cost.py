@@ -5,6 +5,7 @@ and figures are not. What nobody knows before the run (images in error, size of 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,12 +19,28 @@ from vitedit.model.vit import build_vit
 GIB = 2**30
 
 
+def count_images(config: Config, pairs: Sequence[str]) -> dict[str, int]:
+    """Images of every set, as `SET=N` or the configuration's `min_images` say."""
+    given = dict(pair.split("=") for pair in pairs)
+    if unknown := sorted(given.keys() - config.images.keys()):
+        raise SystemExit(f"--images {unknown[0]}: no such set. Sets: {', '.join(config.images)}.")
+    counts = {name: int(given.get(name, section.min_images or 0)) for name, section in config.images.items()}
+    read = [
+        config.benchmark.images,
+        *config.benchmark.styles,
+        *config.locality_images,
+        config.statistics_images,
+    ]
+    if unclear := [name for name in read if not counts[name]]:
+        raise SystemExit(f"Nobody says how many images {unclear[0]} has: --images {unclear[0]}=N.")
+    return counts
+
+
 def prepare(config: Config, backbone: str, options: argparse.Namespace) -> Run:
     """A backbone with the assumptions of the command line."""
     with torch.device("meta"):
         net = Network.of(build_vit(config.models[backbone]))
-    images = dict(pair.split("=") for pair in options.images)
-    counts = {name: int(images.get(name, section.min_images or 0)) for name, section in config.images.items()}
+    counts = count_images(config, options.images)
     styles = {name: round(options.wrong * counts[name]) for name in config.benchmark.styles}
     near = min(options.near, config.locality.max_images or options.near)
     known = Known(options.natural, styles, near, counts, options.updates or config.descent.max_steps)

@@ -87,7 +87,9 @@ def t_patcher(last: LastBlock, image: Tensor, label: Tensor, memory: Memory, ste
     fc1, bias, fc2 = (vit.get_parameter(name) for name in names)
     query = last.query(last.cls(image[None]))[0]
     key = (query / query.square().sum()).requires_grad_()
-    offset, value = torch.zeros(1, requires_grad=True), torch.randn(width, 1, requires_grad=True)
+    offset, value = (torch.zeros(1, device=fc1.device), torch.randn(width, 1, device=fc1.device))
+    for new in (offset, value):
+        new.requires_grad_()
     optimiser = torch.optim.Adam([key, offset, value], lr=1e-2)
     changed: Weights = {}
     for _ in range(steps):
@@ -111,7 +113,8 @@ def t_patcher(last: LastBlock, image: Tensor, label: Tensor, memory: Memory, ste
 def rome(last: LastBlock, image: Tensor, label: Tensor, covariance: Covariance, steps: int) -> Tensor:
     """A rank-one edit of the last fc2, each step of its descent through the whole network, its system solved anew."""
     vit, name = last.vit, last.name("fc2.bias")
-    bias, delta = vit.get_parameter(name), torch.zeros(last.vit.embed_dim, requires_grad=True)
+    bias = vit.get_parameter(name)
+    delta = torch.zeros_like(bias).requires_grad_()
     optimiser = torch.optim.Adam([delta], lr=0.5)
     for _ in range(steps):
         logits = functional_call(vit, {name: bias + delta}, (image[None],))
@@ -119,10 +122,10 @@ def rome(last: LastBlock, image: Tensor, label: Tensor, covariance: Covariance, 
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    key = last.key(last.query(last.cls(image[None])))[0].double()
+    key = last.key(last.query(last.cls(image[None])))[0].double().cpu()
     system = (
         covariance.second_moment
         + 1e-4 * covariance.second_moment.diagonal().mean() * torch.eye(len(key)).double()
     )
     row = torch.linalg.solve(system, key)
-    return vit.get_parameter(last.name("fc2.weight")) + delta.detach()[:, None] * (row / (row @ key)).float()
+    return vit.get_parameter(last.name("fc2.weight")) + delta.detach()[:, None] * (row / (row @ key)).to(bias)

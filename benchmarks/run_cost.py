@@ -132,9 +132,14 @@ def _gradients(settings: MaskSearchConfig) -> int:
     return settings.search_steps * settings.inner_steps + 1
 
 
+def _scored(run: Run) -> int:
+    """First block whose attention heads are scored."""
+    return max(0, run.net.depth - RefineHeads.blocks)
+
+
 def _without_heads(run: Run) -> int:
     """Every head of the last blocks removed in turn, the anchors without those chosen, a projection at every update."""
-    net, anchors, first = run.net, run.config.statistics.kept, run.net.depth - RefineHeads.blocks
+    net, anchors, first = run.net, run.config.statistics.kept, _scored(run)
     scored = net.heads * sum(net.forward(block, "attn") for block in range(first, net.depth))
     refined = anchors * (net.forward(first, "attn") + 2 * run.known.updates * net.head)
     return net.prefix(first, "attn") + scored + refined
@@ -161,7 +166,7 @@ CUT: dict[str, Callable[[Run], tuple[int, Part]]] = {
     "lora": lambda run: (0, "attn"),
     "ke": lambda run: (run.net.depth - 3, "mlp"),
     "mend": lambda run: (run.net.depth - 3, "mlp"),
-    "refine_heads": lambda run: (run.net.depth - RefineHeads.blocks, "attn"),
+    "refine_heads": lambda run: (_scored(run), "attn"),
 }
 """Method -> where its edited models begin; of a method that is not here, before the run's first site."""
 
@@ -212,7 +217,10 @@ def _train_editors(run: Run) -> int:
 
 
 def stages(run: Run) -> dict[str, int]:
-    """Operations of every stage that runs a model; the edits apart in making and measuring."""
+    """Operations of the stages that take nearly all of a run; the edits apart in making and measuring.
+
+    Trials (`tune`), many edits and the edits that are shown are not counted.
+    """
     config, net, images = run.config, run.net, run.known.images
     benchmark = [config.benchmark.images, *config.benchmark.styles]
     benchmark += [config.benchmark.images] if config.benchmark.stronger else []

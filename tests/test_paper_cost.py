@@ -100,3 +100,12 @@ def test_the_descent_is_the_batch_that_a_stage_makes_on_a_gpu(cost):
     assert cost.batch(run) == BATCH_BYTES["cuda"] // (4 * matrices)
     two, one = (cost.descent_bytes(run, edits, 5) for edits in (2, 1))
     assert 5 * matrices < two - one < 7 * matrices
+
+
+def test_sets_without_a_count_and_unknown_ones_are_refused(cost):
+    config = load(ROOT / "config/config.yaml")
+    with pytest.raises(SystemExit, match="how many images natural has: --images natural=N"):
+        cost.count_images(config, [])
+    with pytest.raises(SystemExit, match="--images natral: no such set. Sets: "):
+        cost.count_images(config, ["natral=5"])
+    assert cost.count_images(load(*PAPER), ["natural=300"])["natural"] == 300

@@ -28,6 +28,11 @@ def test_what_is_wrong_is_a_failure_of_its_pair_of_classes():
     assert list(table["predicted"]) == PREDICTED.tolist()
 
 
+def test_a_set_without_failures_has_other_images_only():
+    table = sort_images("easy", FILES, probabilities(LABELS), LABELS, set())
+    assert set(table["role"]) == {OTHER} and set(table["group"]) == {""}
+
+
 def test_images_that_serve_elsewhere_are_left_out():
     table = sorted_images({"0.png", "4.png"})
     assert list(table["file"]) == [file for file in FILES if file not in ("0.png", "4.png")]

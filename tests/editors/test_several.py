@@ -34,5 +34,6 @@ def test_a_way_leads_to_one_patch(way, method, split, images, trained):
     with torch.no_grad(), patch.applied(vit):
         seen = (vit(images[:3]).argmax(-1) == labels).tolist()
     assert bits(vit.state_dict()) == before
+    assert float(made.edits.fraction(vit)) > 0 and float(made.edits.norm()) > 0
     if made.course is not None:
         assert made.course[-1].tolist() == seen, "what was seen at the end is what the patch does"

@@ -14,6 +14,7 @@ from vitedit.editors.ft import FineTune
 from vitedit.editors.random_mask import RandomMask
 from vitedit.errors import ArtifactError
 from vitedit.model.patch import Patch, checksum
+from vitedit.model.sites import backbone_size
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ def test_apply_then_revert_is_the_original(patch, vit):
 
 def test_only_what_changed_is_stored(patch, edits, vit, tmp_path):
     assert {change.layout for change in patch.differences.values()} == {"rows", "columns"}
-    assert patch.fraction(vit) == pytest.approx(float(edits.fraction(vit)[2]))
+    entries = sum(len(change.entries()[0]) for change in patch.differences.values())
+    assert entries / backbone_size(vit) == pytest.approx(float(edits.fraction(vit)[2]))
     patch.save(tmp_path / "fix.safetensors")
     changed = sum(change.new.numel() for change in patch.differences.values())
     assert (tmp_path / "fix.safetensors").stat().st_size < 2 * 4 * changed + 5000
@@ -64,6 +66,17 @@ def test_a_saved_patch_is_the_same(patch, vit, tmp_path):
     read = Patch.load(tmp_path / "fix.safetensors")
     assert (read.base, read.edited, read.about) == (patch.base, patch.edited, patch.about)
     assert bits(read.apply(vit.state_dict())) == bits(patch.apply(vit.state_dict()))
+
+
+@pytest.mark.parametrize("way", ["apply", "revert"])
+def test_a_parameter_that_the_model_lacks_is_refused(patch, vit, way):
+    (name, change), *_ = patch.differences.items()
+    forged = replace(patch, differences={**patch.differences, "blocks.77.mlp.fc1.weight": change})
+    weights = vit.state_dict() if way == "apply" else patch.apply(vit.state_dict())
+    with pytest.raises(
+        ArtifactError, match="blocks.77.mlp.fc1.weight, which the model does not have: it is damaged"
+    ):
+        getattr(forged, way)(weights)
 
 
 def test_another_model_is_refused(patch, vit):

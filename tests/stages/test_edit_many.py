@@ -1,7 +1,5 @@
 """Sequences of edits and edits from many failures, by the command line, against the same made by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,16 +186,30 @@ def test_an_edit_that_does_not_stay_finite_is_refused_and_the_rest_goes_on(many,
     rows = load_table(many.results / "broken.parquet").query("way == 'first order'")
     assert rows["status"].tolist()[1] == "not_finite" and len(rows) == 6
     assert (rows["status"] == "not_finite").sum() == 1 and rows["steps"].tolist()[1] == 0
+    watched = rows[f"held_{RELATIONS[-1]}"].isna().tolist()
+    assert watched == [False, True, False, False, True, True], (
+        "what was refused can undo nothing, nor fail to"
+    )
 
 
-def test_too_few_failures_are_said_before_any_edit(many, capsys):
+def test_a_combined_edit_that_does_not_stay_finite_fails(many, monkeypatch):
+    def never(*_):
+        raise NumericalError("NaN")
+
+    monkeypatch.setattr("vitedit.stages.edit_many.edit_together", never)
+    assert edit_many(many, "ft", "broken.parquet") == 0
+    rows = load_table(many.results / "broken.parquet").query("experiment == 'combined'")
+    assert set(rows["status"]) == {"not_finite"} and (rows["success"] == 0).all() and rows["lr"].isna().all()
+
+
+def test_too_few_failures_are_said_before_any_edit(many, request, capsys):
+    request.addfinalizer(lambda: many.configure(**CHANGES))
     many.configure(**CHANGES | {"many_edits": MANY | {"counts": [1, 1000]}})
     assert main(words(many, "find-failures", "benchmark", output="more.parquet")) == 2
     assert "1000 failures are to be edited" in capsys.readouterr().err
-    many.configure(**CHANGES)
 
 
-def test_numbers_must_rise(many):
+def test_numbers_must_rise(many, capsys):
     (many.folder / "falling.yaml").write_text(yaml.safe_dump({"many_edits": {"counts": [3, 1]}}))
     assert main(["check", "--config", "config.yaml", "falling.yaml"]) == 2
-    assert Path("falling.yaml").exists()
+    assert "write the numbers in rising order" in capsys.readouterr().err

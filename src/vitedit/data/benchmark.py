@@ -48,7 +48,7 @@ def disagreements(
         )
     table = _candidates(base, stronger.argmax(axis=1), np.flatnonzero(confident & differ))
     table["confidence_stronger"] = stronger.max(axis=1)[table.index].astype(float)
-    return table.assign(key=_pair(table))
+    return table.assign(key=pair_of(table))
 
 
 def mistakes(
@@ -68,7 +68,7 @@ def mistakes(
             f"benchmark: the model gets all {len(base)} images of '{what}' right; give more or harder images."
         )
     return table.assign(
-        confidence_stronger=np.nan, key=_pair(table) if same_prediction else table["label"].astype(str)
+        confidence_stronger=np.nan, key=pair_of(table) if same_prediction else table["label"].astype(str)
     )
 
 
@@ -140,7 +140,8 @@ def _candidates(base: np.ndarray, labels: np.ndarray, chosen: np.ndarray) -> pd.
     return pd.DataFrame(columns, index=chosen)
 
 
-def _pair(table: pd.DataFrame) -> list[str]:
+def pair_of(table: pd.DataFrame) -> list[str]:
+    """Names of groups by label and prediction."""
     return [
         f"{label}_{predicted}" for label, predicted in zip(table["label"], table["predicted"], strict=True)
     ]

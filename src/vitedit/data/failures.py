@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Int64
 
-from vitedit.data.benchmark import mistakes, spaced
+from vitedit.data.benchmark import pair_of, spaced
 from vitedit.errors import ConfigError
 
 COLUMNS = ["images", "file", "label", "predicted", "group", "role"]
@@ -27,14 +27,11 @@ def sort_images(
         base: The model's probabilities.
         labels: True classes.
         left_out: Files that serve for something else.
-
-    Raises:
-        ConfigError: The model makes no mistake.
     """
-    wrong = mistakes(base, labels, True, name)
     table = pd.DataFrame({"file": files, "label": labels, "predicted": base.argmax(axis=1)})
-    table = table.assign(images=name, group=wrong["key"].reindex(table.index, fill_value=""))
-    table["role"] = np.where(table["group"] == "", OTHER, EDIT)
+    wrong = table["label"] != table["predicted"]
+    groups = np.where(wrong, pair_of(table), "")
+    table = table.assign(images=name, group=groups, role=np.where(wrong, EDIT, OTHER))
     return table.loc[~table["file"].isin(left_out), COLUMNS]
 
 

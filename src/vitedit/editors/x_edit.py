@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vitedit.config import DescentConfig, Rate
 from vitedit.editors.base import Editor
+from vitedit.errors import NumericalError
 from vitedit.learned.null_space import NullSpace
 from vitedit.model.changes import Changes, LowRank
 from vitedit.model.descent import Objective, closed_form, descend
@@ -29,7 +30,7 @@ class XEdit(Editor):
     anchors do not use; keys and h are then computed anew (residual sharing of MEMIT, projection of AlphaEdit).
     Ours: X-Edit's code finds a target for each block, at the output of its fc2, and divides each one's residual; with one
     target the shares add up to what is asked for. Thresholds and ridges are in units of the keys' mean eigenvalue.
-    There is no cache of earlier edits' keys, since every edit is of the base model.
+    There is no cache of earlier edits' keys: an edit knows nothing of those that the model has already.
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ("null_space",)
@@ -147,6 +148,13 @@ def insert(
         free: P K, a row a sample.
         moved: R, what the output for each key shall move by, a row a sample.
         ridge: Absolute.
+
+    Raises:
+        NumericalError: The system is singular.
     """
     gram = free @ free.mT + ridge * torch.eye(free.shape[1]).double()
-    return LowRank(weight, moved.mT, torch.linalg.solve(gram, free).to(weight))
+    try:
+        inserted = torch.linalg.solve(gram, free)
+    except torch.linalg.LinAlgError as error:
+        raise NumericalError(f"X-Edit: the keys' system is singular ({error}); raise `ridge`.") from None
+    return LowRank(weight, moved.mT, inserted.to(weight))

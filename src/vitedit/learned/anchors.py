@@ -25,7 +25,7 @@ class Anchors:
     _tokens: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def tokens(self, split: Split) -> Float[Tensor, "anchors tokens width"]:
-        """Prefix tokens, computed once for each place where the model is cut."""
+        """Prefix tokens, computed once for each place where the model is cut: nothing before it may change between calls."""
         if split.point not in self._tokens:
             parts = self.images.split(BATCH)
             self._tokens[split.point] = torch.cat([split.prefix(part) for part in parts])

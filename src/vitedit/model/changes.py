@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vitedit.errors import UnknownNameError
+from vitedit.model.difference import padded
 
 Bias = Tensor | None
-"""(rows,) of all edits, (E, 1, rows) of each, or none."""
+"""(rows,) of all edits, or none; full and grown changes also take (E, 1, rows), one of each edit."""
 
 
 C = TypeVar("C", bound="Change")
@@ -92,16 +93,21 @@ class Full(Change):
         return self.values
 
     def difference(self) -> Tensor:
-        """Everywhere."""
-        return self.values - self.base
+        """Everywhere; what has grown counts as changed from zero."""
+        return self.values - self._before
 
     def merge(self) -> "Full":
         """Base values plus all differences."""
-        return Full(self.base, (self.base + (self.values - self.base).sum(0))[None])
+        return Full(self.base, (self._before + self.difference().sum(0))[None])
 
     def undo(self, done: Tensor) -> "Full":
-        """Base values for some."""
-        return Full(self.base, torch.where(done.view(-1, *[1] * self.base.dim()), self.base, self.values))
+        """Base values for some, with zeros where others have grown."""
+        return Full(self.base, torch.where(done.view(-1, *[1] * self.base.dim()), self._before, self.values))
+
+    @property
+    def _before(self) -> Tensor:
+        """Base values, with zeros for neurons that they lack."""
+        return padded(self.base, self.values.shape[1:])
 
 
 @final

@@ -45,7 +45,7 @@ class Difference:
             base: The base model's parameter.
             edited: The edited one's, as large or larger.
         """
-        old, new = _matrix(_padded(base, edited.shape)), _matrix(edited)
+        old, new = _matrix(padded(base, edited.shape)), _matrix(edited)
         differs = _matrix(_differs(base, edited))
         if not bool(differs.any()):
             return None
@@ -78,7 +78,7 @@ class Difference:
 
     def apply(self, base: Tensor) -> Tensor:
         """The edited parameter, as a new tensor."""
-        return self._written(_padded(base, self.grown), self.new)
+        return self._written(padded(base, self.grown), self.new)
 
     def revert(self, edited: Tensor) -> Tensor:
         """The base model's parameter, as a new tensor."""
@@ -142,7 +142,7 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.contiguous().view(BITS[tensor.element_size()])
 
 
-def _padded(base: Tensor, shape: Sequence[int]) -> Tensor:
+def padded(base: Tensor, shape: Sequence[int]) -> Tensor:
     """The base model's parameter with zeros where the edited one is larger."""
     more = [new - old for new, old in zip(shape, base.shape, strict=True)]
     return F.pad(base, [side for one in reversed(more) for side in (0, one)]) if any(more) else base
@@ -150,11 +150,11 @@ def _padded(base: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _beyond(shape: Sequence[int], grown: Sequence[int]) -> Bool[Tensor, "*shape"]:
     """1 for what was added to a parameter."""
-    return ~_padded(torch.ones(tuple(shape), dtype=torch.bool), grown)
+    return ~padded(torch.ones(tuple(shape), dtype=torch.bool), grown)
 
 
 def _differs(base: Tensor, edited: Tensor) -> Bool[Tensor, "*shape"]:
-    bits = _bits(_padded(base, edited.shape)) != _bits(edited)
+    bits = _bits(padded(base, edited.shape)) != _bits(edited)
     return bits | _beyond(base.shape, edited.shape).to(bits.device)
 
 

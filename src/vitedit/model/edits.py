@@ -93,7 +93,10 @@ class Edits:
         return {name: change.dense() for name, change in self.changes.items()}
 
     def fraction(self, model: nn.Module) -> Float[Tensor, "edits"]:
-        """Share of the backbone's weights (head not counted, as in the paper) that differ from the base model."""
+        """Weights that differ from the base model, as a share of the backbone's (head not counted, as in the paper).
+
+        An edit that changes the head as well has the head's changed weights counted, of the same whole.
+        """
         counts = [change.difference().ne(0).flatten(1).sum(1) for change in self.changes.values()]
         return torch.stack(counts).sum(0) / backbone_size(model)
 

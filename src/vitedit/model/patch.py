@@ -16,7 +16,7 @@ from vitedit.errors import ArtifactError
 from vitedit.model.about import About
 from vitedit.model.difference import Difference
 from vitedit.model.edits import Edits
-from vitedit.model.sites import backbone_size, check_names
+from vitedit.model.sites import check_names
 from vitedit.tensors import load_tensors, save_tensors
 
 FORMAT = 2
@@ -26,7 +26,7 @@ SHORT = 12
 """Letters of a checksum that tell models apart in a message."""
 EARLIER = (
     " It was made on an edited model: give the earlier patches too, in the order in which they were made (`edit` and `report`: "
-    "`--after FILE`)."
+    "`--after FILE`; from Python `after=[...]`)."
 )
 
 
@@ -113,7 +113,7 @@ class Patch:
         base = {name: model.get_parameter(name) for name in self.differences}
         try:
             for name, parameter in base.items():
-                new = self.differences[name].apply(self._fitting(name, parameter.detach()))
+                new = self.differences[name].apply(self._fitting(name, base))
                 put(model, name, nn.Parameter(new, requires_grad=parameter.requires_grad))
             self._confirm(checksum(model.state_dict()), self.edited)
             yield model
@@ -134,7 +134,7 @@ class Patch:
                 f"{self.about.model.name} cannot load the edited weights. Use the patch as it is "
                 "(`with vitedit.Patch.load(FILE).applied(model): ...`), or edit with a method that keeps the architecture."
             )
-        new = {name: one.apply(self._fitting(name, weights[name])) for name, one in self.differences.items()}
+        new = {name: one.apply(self._fitting(name, weights)) for name, one in self.differences.items()}
         edited = {**weights, **new}
         self._confirm(checksum(edited), self.edited)
         return edited
@@ -146,10 +146,7 @@ class Patch:
             ArtifactError: It is another model's: not edited, or edited further.
         """
         self._require(checksum(weights), self.edited, self.base, "reverted from")
-        old = {
-            name: one.revert(self._fitting(name, weights[name], True))
-            for name, one in self.differences.items()
-        }
+        old = {name: one.revert(self._fitting(name, weights, True)) for name, one in self.differences.items()}
         base = {**weights, **old}
         self._confirm(checksum(base), self.base)
         return base
@@ -162,10 +159,8 @@ class Patch:
         """
         self._require(checksum(model.state_dict()), self.base, self.edited, "applied to")
         check_names(model, self.differences)
-        return {
-            name: change.apply(self._fitting(name, model.get_parameter(name).detach()))[None]
-            for name, change in self.differences.items()
-        }
+        weights = dict(model.named_parameters())
+        return {name: one.apply(self._fitting(name, weights))[None] for name, one in self.differences.items()}
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -176,10 +171,6 @@ class Patch:
     def grows(self) -> bool:
         """Whether the edit has added neurons."""
         return any(change.grows for change in self.differences.values())
-
-    def fraction(self, model: nn.Module) -> float:
-        """Share of the backbone's weights that differ from the base model's (head not counted)."""
-        return sum(len(change.entries()[0]) for change in self.differences.values()) / backbone_size(model)
 
     def save(self, path: str | Path) -> None:
         """Writes the patch as one safetensors file, of a size that grows with what was changed.
@@ -244,9 +235,12 @@ class Patch:
         about = About.model_validate_json(json.dumps(meta["about"]))  # only in JSON are lists good for tuples
         return cls(differences, meta["base"], meta["edited"], about)
 
-    def _fitting(self, name: str, tensor: Tensor, edited: bool = False) -> Tensor:
-        """A parameter that the change was made for; refuses one of another shape or type."""
+    def _fitting(self, name: str, weights: Mapping[str, Tensor], edited: bool = False) -> Tensor:
+        """The parameter that the change was made for; refuses one that is not there, or of another shape or type."""
         change = self.differences[name]
+        if name not in weights:
+            raise ArtifactError(f"the patch changes {name}, which the model does not have: it is damaged.")
+        tensor = weights[name].detach()
         if (
             tuple(tensor.shape) != (change.grown if edited else change.shape)
             or tensor.dtype != change.new.dtype

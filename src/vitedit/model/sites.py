@@ -59,6 +59,8 @@ def find_sites(model: nn.Module, part: Part, blocks: Sequence[int]) -> tuple[Sit
     Raises:
         UnknownNameError: The model has no such block, or its blocks have no such matrices (a gated FFN of three matrices).
     """
+    if part not in LAYOUT:
+        raise UnknownNameError(f"part '{part}': blocks have the parts {' and '.join(LAYOUT)}.")
     exist = dict(model.named_modules())
     for block in blocks:
         half, asked = exist.get(f"blocks.{block}.{part}"), [tail.split(".")[1] for tail, _ in LAYOUT[part]]

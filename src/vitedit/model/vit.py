@@ -54,9 +54,17 @@ def build_vit(config: ModelConfig) -> VisionTransformer:
         raise ConfigError(
             f"timm cannot make the model '{config.name}' with {config.architecture or {}}: {error}"
         ) from None
-    if reason := _foreign(model) or _incomplete(cast("VisionTransformer", model), config):
+    if reason := uneditable(model, config.transform.size):
         raise ConfigError(f"'{config.name}' cannot be edited: {reason}.")
     return cast("VisionTransformer", model)
+
+
+def uneditable(model: nn.Module, size: int | None) -> str | None:
+    """Why a model cannot be edited, or cannot take images of a size; None if it can."""
+    if reason := _foreign(model):
+        return reason
+    vit = cast("VisionTransformer", model)
+    return _incomplete(vit) or (_other_size(vit, size) if size else None)
 
 
 def _foreign(model: nn.Module) -> str | None:
@@ -76,8 +84,8 @@ def _foreign(model: nn.Module) -> str | None:
     return None
 
 
-def _incomplete(vit: VisionTransformer, config: ModelConfig) -> str | None:
-    """Why a plain ViT does not classify the images that the configuration gives it."""
+def _incomplete(vit: VisionTransformer) -> str | None:
+    """Why a plain ViT does not classify RGB images."""
     if vit.num_classes < 1:
         return (
             "it has no classification head; name the number of classes of its checkpoint's head, as in "
@@ -87,7 +95,12 @@ def _incomplete(vit: VisionTransformer, config: ModelConfig) -> str | None:
         return "its head pools no tokens; name how, as in `architecture: {global_pool: token}`"
     if vit.in_chans != 3:
         return f"it takes images of {vit.in_chans} channels; leave `in_chans` out, for images are RGB"
-    side, size = vit.patch_embed.img_size, config.transform.size
+    return None
+
+
+def _other_size(vit: VisionTransformer, size: int) -> str | None:
+    """Why a plain ViT does not take images of a size."""
+    side = vit.patch_embed.img_size
     if not vit.dynamic_img_size and side is not None and tuple(side) != (size, size):
         return (
             f"it takes images of {side[0]} x {side[1]} pixels, but `transform.size` is {size}; make them equal, here or with "

@@ -67,9 +67,11 @@ class Backbone:
         table = load_table(locality, depends(self.config, "build_locality", backbone=self.name))
         rows = table[table["held_out"] == held_out].reset_index(drop=True)
         if rows.empty:
+            gap = f"`locality.gap` ({self.config.locality.gap:g})"
+            where = f"between {gap} and twice that" if held_out else f"below {gap}"
+            purpose = "held out for tuning" if held_out else "measured on"
             raise ArtifactError(
-                f"{locality}: no image has a gap between `locality.gap` ({self.config.locality.gap:g}) and twice that, "
-                "so nothing is held out for tuning. Lower the gap or give more images."
+                f"{locality}: no image has a gap {where}, so nothing is {purpose}. Raise it or give more images."
             )
         return rows
 

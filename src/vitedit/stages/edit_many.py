@@ -32,6 +32,8 @@ from vitedit.stages.trained import load_trained
 
 log = logging.getLogger(__name__)
 
+REFUSED = "not_finite"
+"""Status of an edit that the model was left without."""
 Row = dict[str, Any]
 Piece = tuple[str, str, Callable[[], Iterator[Row]]]
 """Experiment, way, and what makes its rows."""
@@ -134,7 +136,8 @@ def _sequence(
         after = ground.right(now, {}, so_far if watched or measured else so_far[-1:])[0]
         right = np.append(right, after[-1])
         if watched:
-            row |= undone(row, rows.iloc[so_far[:-1]], held, after[:-1])
+            if row["status"] != REFUSED:  # what did not change the model undoes nothing
+                row |= undone(row, rows.iloc[so_far[:-1]], held, after[:-1])
             held = after
         if measured:
             lasting = after[right].mean() if right.any() else np.nan
@@ -147,8 +150,8 @@ def _try(model: Successive, editor: Editor, samples: Samples) -> Row:
     began = time.perf_counter()
     try:
         edits = editor.edit(model.split, samples)
-    except NumericalError:
-        return _refused(began)
+    except NumericalError as error:
+        return _refused(began, error)
     model.take(edits.changes)
     return _made(edits, began)
 
@@ -163,8 +166,8 @@ def _combined(
         began = time.perf_counter()
         try:
             edits = edit_together(way, editor, base, ground.failures.samples(places))
-        except NumericalError:
-            yield _refused(began) | {"count": size, "success": 0.0}
+        except NumericalError as error:
+            yield _refused(began, error) | {"count": size, "success": 0.0}
             continue
         row = _made(edits, began)
         rates = ground.measure(cut, edits.changes, places)
@@ -177,6 +180,7 @@ def _made(edits: Edits, began: float) -> Row:
     return {"steps": int(edits.steps), "seconds": time.perf_counter() - began, "status": status}
 
 
-def _refused(began: float) -> Row:
+def _refused(began: float, error: NumericalError) -> Row:
     """What an edit cost that did not stay finite."""
-    return {"steps": 0, "seconds": time.perf_counter() - began, "status": "not_finite"}
+    log.warning("refused: %s", error)
+    return {"steps": 0, "seconds": time.perf_counter() - began, "status": REFUSED}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vitedit.artifacts import numpy_rng, provenance, save_table
+from vitedit.artifacts import load_table, numpy_rng, provenance, save_table
 from vitedit.config import Config
 from vitedit.data.benchmark import HELD_OUT
 from vitedit.data.duplicates import repeats
@@ -30,10 +30,9 @@ def find_failures(
         ImageError: An image cannot be read.
     """
     base = Backbone.load(config, backbone, (), device)
-    held_out = base.manifest(benchmark)
-    apart = pd.concat(
-        [held_out[held_out["subset"] == HELD_OUT], base.locality(locality), base.locality(locality, True)]
-    )
+    groups = base.manifest(benchmark)
+    near = load_table(locality, depends(config, "build_locality", backbone=backbone))
+    apart = pd.concat([groups[groups["subset"] == HELD_OUT], near])
     if not config.failure_images:
         raise ConfigError("many_edits.images: no set of images of this run has labels; name one that has.")
     parts = [_sorted(base, name, apart, device) for name in config.failure_images]

@@ -1,16 +1,19 @@
 """Which edit is kept: the one that is asked for if it keeps the bounds, or with `--sparsity auto` the best of several."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitedit.data.images import ImageSet
-from vitedit.errors import ConfigError, ViteditError
+from vitedit.errors import ConfigError, NumericalError, ViteditError
 from vitedit.model.about import Way
 from vitedit.progress import track
 from vitedit.tool import text
-from vitedit.tool.editing import Ground, Outcome, make, measure
+from vitedit.tool.editing import Attempt, Ground, Outcome, make, measure
 from vitedit.tool.failures import Failures
 from vitedit.tool.methods import Method
+
+log = logging.getLogger(__name__)
 
 SPARSITIES = (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """Those of the paper's curves, and a sparser one."""
@@ -62,9 +65,20 @@ class Task:
     locality: ImageSet | None
 
     def outcomes(self, methods: Sequence[Method]) -> list[Outcome]:
-        """An edit with each of several settings of the method."""
+        """An edit with each of several settings of the method; of several those that do not stay finite are left out.
+
+        Raises:
+            NumericalError: None stays finite.
+        """
         what = track(methods, "edits", total=len(methods)) if len(methods) > 1 else methods
-        attempts = [make(self.failures, method, self.ground, self.way) for method in what]
+        attempts = list[Attempt]()
+        for at, method in enumerate(what, 1):
+            try:
+                attempts.append(make(self.failures, method, self.ground, self.way))
+            except NumericalError as error:
+                if at == len(methods) and not attempts:
+                    raise
+                log.warning("left out: %s with %s: %s", method.name, method.setting, error)
         return measure(self.failures, attempts, self.neighbours, self.locality)
 
 
@@ -85,8 +99,11 @@ def edit_once(task: Task, bounds: Bounds) -> Outcome:
         )
     raise ViteditError(
         f"the edit keeps less than {bounds.locality:.1%} of the other predictions:\n\n{said}\n\n"
-        "Nothing is written. --sparsity auto looks for an edit that keeps the bound; --anyway writes this one."
+        f"Nothing is written. {_SEARCH if 'sparsity' in task.method.setting else ''}--anyway writes this one."
     )
+
+
+_SEARCH = "--sparsity auto looks for an edit that keeps the bound; "
 
 
 def _way_out(outcome: Outcome) -> str:

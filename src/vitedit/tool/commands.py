@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from vitedit.errors import ConfigError
+from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.about import Way
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
@@ -16,7 +16,7 @@ from vitedit.tool import text
 from vitedit.tool.asked import Given, check_files, check_form, check_output
 from vitedit.tool.choosing import MIN_LOCALITY, Bounds, Task, edit_best, edit_once
 from vitedit.tool.comparing import overlap
-from vitedit.tool.earlier import apply_all, on_top, patched, read_chain, remember, revert_all
+from vitedit.tool.earlier import apply_all, on_top, patched, read_chain, refuse_grown, remember, revert_all
 from vitedit.tool.editing import Ground, Outcome
 from vitedit.tool.hypernets import open_photographs, settings_of, train
 from vitedit.tool.labels import class_list
@@ -70,7 +70,10 @@ def edit(
     trained = artifact | ({"hypernet": hypernet} if hypernet else {})
     asked = Method.of(method, arguments(setting, "--set"), trained)
     asked = asked if auto or sparsity is None else asked.under(_number(sparsity))
-    chain, vit = read_chain(after), open_model(model, architecture, device)
+    chain = read_chain(after)
+    if edited:
+        refuse_grown(chain)
+    vit = open_model(model, architecture, device)
     given = Given(patched(vit, chain), image, label, failures, class_list(classes, vit.num_classes))
     wrong, said = given.read()
     chosen = choose_way(way, asked, wrong.labels.tolist())
@@ -101,11 +104,14 @@ def _kept(model: str, after: Sequence[Path]) -> str:
 def _written(vit: VisionTransformer, outcome: Outcome, output: Path, edited: Path | None, kept: str) -> str:
     """Writes the patch, and the edited weights where they are asked for; says what is where."""
     patch = outcome.patch
-    weights = patch.apply(vit.state_dict()) if edited else {}
     patch.save(output)
     said = f"{output}: {output.stat().st_size / 1000:,.0f} kB. {kept}"
     if not edited:
         return said
+    try:
+        weights = patch.apply(vit.state_dict())
+    except ArtifactError as error:
+        raise ArtifactError(f"{output} is written, but {edited} is not: {error}") from None
     save_model(edited, weights, patch.about.model, patch.history)
     return f"{said}\n{edited}: the edited model. `vitedit revert` takes the edit out again."
 

@@ -26,7 +26,7 @@ def overlap(first: Patch, second: Patch) -> list[Overlap]:
     """Overlap of two patches, a line a parameter that either changes.
 
     Raises:
-        ArtifactError: The same parameter has other shapes in them, so they are of different architectures.
+        ArtifactError: The same parameter has other shapes in them: of other architectures, or with neurons that one has added.
     """
     names = dict.fromkeys([*first.differences, *second.differences])
     return [_of_parameter(name, first.differences.get(name), second.differences.get(name)) for name in names]
@@ -38,7 +38,8 @@ def _of_parameter(name: str, first: Difference | None, second: Difference | None
         return Overlap(name, one, other, 0, 0)
     if first.shape != second.shape:
         raise ArtifactError(
-            f"{name} is {first.shape} in one patch and {second.shape} in the other: other architectures."
+            f"{name} is {first.shape} in one patch and {second.shape} in the other: other architectures, or one patch "
+            "was made on top of neurons that the other has added. They cannot be compared."
         )
     if first.grown != second.grown:
         raise ArtifactError(

@@ -39,13 +39,36 @@ def read_chain(paths: Sequence[Path]) -> list[Patch]:
         ArtifactError: One cannot be read, or was not made on top of the one before.
     """
     patches = [Patch.load(path) for path in paths]
-    for (first, below), (second, above) in pairwise(zip(paths, patches, strict=True)):
+    check_order(patches)
+    return patches
+
+
+def check_order(patches: Sequence[Patch]) -> None:
+    """Refuses patches that were not made each on top of the one before.
+
+    Raises:
+        ArtifactError: With the first two that do not follow each other.
+    """
+    named = [(str(patch.path or f"patch {at}"), patch) for at, patch in enumerate(patches)]
+    for (first, below), (second, above) in pairwise(named):
         if above.base != below.edited:
             raise ArtifactError(
                 f"{second} was not made on top of {first}: it is for the model with checksum {above.base[:SHORT]}, and {first} "
                 f"leads to {below.edited[:SHORT]}. Give patches in the order in which they were made."
             )
-    return patches
+
+
+def refuse_grown(patches: Sequence[Patch]) -> None:
+    """Refuses to write the weights of a model with all patches in it where timm has no place for them.
+
+    Raises:
+        ArtifactError: A patch adds neurons.
+    """
+    if grown := [str(patch.path) for patch in patches if patch.grows]:
+        raise ArtifactError(
+            f"--edited: {grown[0]} adds neurons, so timm cannot load the edited weights. Leave --edited out; the patches "
+            "work as they are (`patch.applied(model)`)."
+        )
 
 
 def on_top(outcome: Outcome, patches: Sequence[Patch], vit: VisionTransformer) -> Outcome:

@@ -3,7 +3,8 @@
 import datetime
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vitedit.artifacts import provenance
 from vitedit.data.images import ImageSet
+from vitedit.errors import ConfigError
 from vitedit.model.about import About, ImageRecord, Measured, SiteRecord, Way
 from vitedit.model.edits import Edits, Samples
 from vitedit.model.patch import Patch
@@ -20,7 +22,7 @@ from vitedit.model.vit import Split
 from vitedit.tool.failures import Failures
 from vitedit.tool.labels import class_name
 from vitedit.tool.measuring import Seen, look, look_at
-from vitedit.tool.methods import Method
+from vitedit.tool.methods import Method, methods_file
 from vitedit.tool.pictures import BATCH
 from vitedit.tool.ways import UNION, WAYS
 
@@ -65,6 +67,24 @@ class Ground:
     base: Split
     trained: Split
 
+    @contextmanager
+    def fitting(self, method: Method) -> Iterator[None]:
+        """Says so where trained artefacts do not fit a model to which earlier patches have added neurons.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            sizes = [[tuple(p.shape) for p in split.vit.parameters()] for split in (self.base, self.trained)]
+            if sizes[0] == sizes[1] or not method.artifacts:
+                raise
+            raise ConfigError(
+                f"earlier patches have added neurons to the model, which what {method.name} was trained with does not fit; take "
+                f"a method that needs no training, as `--method {methods_file().default}`."
+            ) from error
+
 
 def make(failures: Failures, method: Method, ground: Ground, way: Way) -> Attempt:
     """Edits the model by one method, in one of the ways (`WAYS`)."""
@@ -77,7 +97,8 @@ def make(failures: Failures, method: Method, ground: Ground, way: Way) -> Attemp
     )
     log.info("editing: %d failures by %s, %s", len(samples), method.name, way)
     began = time.monotonic()
-    made = WAYS[way](editor, ground.base, samples)
+    with ground.fitting(method):
+        made = WAYS[way](editor, ground.base, samples)
     seconds = time.monotonic() - began
     return Attempt(method, way, editor.cut(ground.base), made.edits, made.course, seconds)
 

@@ -136,13 +136,3 @@ class Failures:
         samples = tuple(self.samples[at] for at in kept)
         left_out = [one.name for at, one in enumerate(self.samples) if at not in set(kept)]
         return replace(self, images=self.images[kept], samples=samples, labels=self.labels[kept]), left_out
-
-
-def refuse_training(vit: VisionTransformer) -> None:
-    """Refuses a model whose answers are random.
-
-    Raises:
-        ConfigError: It is in training mode.
-    """
-    if vit.training:
-        raise ConfigError("the model is in training mode; call `model.eval()` before an edit.")

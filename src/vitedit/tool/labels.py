@@ -21,6 +21,8 @@ def class_list(path: Path | None, count: int) -> list[str] | None:
     """
     if path is None:
         return read_classes(IMAGENET) if count == IMAGENET_CLASSES else None
+    if not path.is_file():
+        raise ConfigError(f"--classes {path}: no such file.")
     names = read_classes(path) or []
     if len(names) != count:
         raise ConfigError(

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
 
 from vitedit.config import Scalar, TransformConfig
 from vitedit.errors import ViteditError
@@ -22,10 +21,11 @@ from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
 from vitedit.model.vit import Split
 from vitedit.tool import text
+from vitedit.tool.checked import classes_of, editable, images_of, labels_of, patches_of
 from vitedit.tool.choosing import Bounds, Task
 from vitedit.tool.earlier import on_top, patched
 from vitedit.tool.editing import Ground
-from vitedit.tool.failures import Failures, refuse_training
+from vitedit.tool.failures import Failures
 from vitedit.tool.methods import Method, cut_model
 from vitedit.tool.pictures import Given
 from vitedit.tool.ways import choose_way
@@ -48,7 +48,7 @@ def edit(
     part: Part | None = None,
     neighbours: str | Path | None = None,
     locality: str | Path | None = None,
-    after: Sequence[Patch] = (),
+    after: Patch | Sequence[Patch] = (),
     classes: Sequence[str] | None = None,
     transform: TransformConfig | None = None,
     min_success: float = 1.0,
@@ -60,7 +60,7 @@ def edit(
 
     Args:
         model: From `load_vit` or `timm.create_model`, in evaluation mode.
-        images: One, or several: files, Pillow images, or inputs (3, S, S), normalized.
+        images: One, or several, of which at least one is wrong: files, Pillow images, or inputs (3, S, S), normalized.
         labels: Their right class: one for all, or one for each; index, WordNet id or name.
         way: `joint` (default where the method can), `union`, `merge` (else) or `sequence`: see docs/glossary.md.
         method: One of `vitedit.editors.EDITORS`; `hypernet` with its artefact, else the default of tool/methods.yaml.
@@ -87,9 +87,10 @@ def edit(
         ...     bool(model(pixels).argmax() == label)
         True
     """
-    refuse_training(model)
-    vit = patched(model, after)
-    failures = Failures.of(vit, _listed(images), _labels(labels), classes, transform)
+    editable(model, transform)
+    chain, names = patches_of(after), classes_of(classes, model.num_classes)
+    vit = patched(model, chain)
+    failures = Failures.of(vit, images_of(images), labels_of(labels), names, transform)
     chosen = Method.of(method, setting, {name: Path(path) for name, path in (artifacts or {}).items()})
     going = choose_way(way, chosen, failures.labels.tolist())
     Bounds(min_success).check()
@@ -100,16 +101,4 @@ def edit(
     (outcome,) = Task(failures, chosen, ground, going, near, far).outcomes([chosen])
     if not (keep_failed or Bounds(min_success).succeeds(outcome)):
         raise ViteditError(f"{text.failed(outcome)} {CONTENT}")
-    return on_top(outcome, after, model).patch
-
-
-def _listed(images: Given | Sequence[Given]) -> list[Given]:
-    if isinstance(images, Sequence) and not isinstance(images, str):
-        return list(images)
-    if isinstance(images, Tensor) and images.dim() == 4:
-        return list(images)
-    return [images]  # type: ignore[list-item]  # no sequence is left here
-
-
-def _labels(labels: Label | Sequence[Label]) -> list[Label]:
-    return [labels] if isinstance(labels, str | int) else list(labels)
+    return on_top(outcome, chain, model).patch

@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from vitedit.config import DescentConfig, Positive, Scalar, Section
 from vitedit.editors import SHARED, check_setting, editor_class
 from vitedit.editors.base import Editor
-from vitedit.errors import ConfigError
+from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.sites import Part, find_sites
 from vitedit.model.vit import Split
 from vitedit.tensors import load_tensors
@@ -87,6 +87,8 @@ class Method:
             )
         asked = defaults.methods[name].setting | dict(setting or {})
         descent = {key: asked.pop(key) for key in DescentConfig.model_fields if key in asked}
+        if lacking := [one for one in given if not given[one].is_file()]:
+            raise ArtifactError(f"{flag_of(lacking[0])} {given[lacking[0]]}: no such file.")
         _check_names(name, editor, asked)
         check_setting(name, editor, asked)
         scaled = defaults.methods[name].scaled and "learning_rate" not in (setting or {})

@@ -59,6 +59,8 @@ def load_vit(
         >>> model(pixels).shape
         torch.Size([1, 5])
     """
+    if (similar := _unknown(name)) is not None:
+        raise UnknownNameError(f"'{name}' is no model of timm.{similar}")
     config = _config(name, Path(checkpoint or "hub"), architecture or {}, transform)
     path = Path(checkpoint) if checkpoint else _from_hub(config)
     if not path.is_file():
@@ -85,7 +87,9 @@ def open_model(
         UnknownNameError: Neither a file nor a name of timm.
     """
     path = Path(model)
-    if not (path.exists() or path.suffix in WEIGHTS):
+    if not path.exists():
+        if path.suffix in WEIGHTS:
+            raise ArtifactError(f"{path}: no such file.")
         return _named(model, architecture, device)
     record = _asked(architecture) or described(path) or known
     if record is None:
@@ -198,13 +202,19 @@ def scalar(text: str) -> Scalar:
 
 
 def _named(name: str, architecture: list[str] | None, device: torch.device) -> VisionTransformer:
-    if not timm.is_model(name.partition(".")[0]):
-        near = get_close_matches(name, timm.list_models(), n=3)
-        similar = f" Similar: {', '.join(near)}." if near else ""
+    if (similar := _unknown(name)) is not None:
         raise UnknownNameError(f"--model '{name}': no such file, and no model of timm.{similar}")
     if architecture:
         raise ConfigError("--architecture belongs to a file of weights; a name of timm says it already.")
     return load_vit(name, device=device)
+
+
+def _unknown(name: str) -> str | None:
+    """Of a name that timm does not know: similar ones, in words."""
+    if ":" in name or timm.is_model(name.partition(".")[0]):
+        return None
+    near = get_close_matches(name, timm.list_models(), n=3)
+    return f" Similar: {', '.join(near)}." if near else ""
 
 
 def _asked(architecture: list[str] | None) -> ModelRecord | None:

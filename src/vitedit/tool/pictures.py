@@ -89,6 +89,10 @@ def read_sample(given: Given, number: int, transform: TransformConfig) -> tuple[
             raise ImageError(
                 f"an image of shape {tuple(given.shape)}; the input has (3, {transform.size}, {transform.size}), normalized."
             )
+        if not given.is_floating_point() or not bool(given.isfinite().all()):
+            raise ImageError(
+                "an image as a tensor has to be the model's input: finite floating-point numbers, normalized."
+            )
         pixels = given.detach().cpu().float().contiguous()
         return pixels, Sample(f"tensor {number}", sha256(pixels.numpy().tobytes()))
     if isinstance(given, Image.Image):

@@ -67,7 +67,9 @@ def _steps(count: int) -> str:
 
 
 def _stronger(about: About) -> str:
-    """How one descent does more, as far as the method has it."""
+    """How one descent does more, as far as the method has one."""
+    if not about.measured.steps:
+        return f"It descends by no steps; take another method, as `--method {methods_file().default}`."
     rate = "the step size or " if "learning_rate" in about.setting else ""
     names = " ".join(f"{name}=..." for name in ("learning_rate", "max_steps") if name in about.setting)
     sparsity = ", or lower `--sparsity`" if "sparsity" in about.setting else ""
@@ -93,7 +95,7 @@ def rates(about: About) -> list[tuple[str, str]]:
         ("changed", f"{made.fraction:.2%} of the backbone's weights, by {made.norm:.3g} (L2 norm)"),
         (
             "edit",
-            f"{made.steps} steps of {about.method}{_way(about)} ({_setting(about)}) in {made.seconds:.1f} s{_unmet(about)}",
+            f"{_steps(made.steps)} of {about.method}{_way(about)} ({_setting(about)}) in {made.seconds:.1f} s{_unmet(about)}",
         ),
     ]
 

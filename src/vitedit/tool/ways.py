@@ -1,7 +1,7 @@
 """How one edit comes of several failures: one descent over all, single edits added up, or one after another."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -50,10 +50,10 @@ def choose_way(asked: str | None, method: Method, labels: Sequence[int]) -> Way:
         return "joint" if joint else "merge"
     if asked not in WAYS:
         raise UnknownNameError(f"--way '{asked}': no such way. Ways: {', '.join(WAYS)}.")
-    if asked == UNION and not _unites(method.name):
+    if asked == UNION and not _can(method.name, UNION):
         raise ConfigError(f"--way {UNION}: {_without_union(joint)}")
     if asked in ("joint", UNION) and not joint:
-        able = ", ".join(name for name in EDITORS if _joint_of(name))
+        able = ", ".join(name for name in EDITORS if _can(name, "joint"))
         raise ConfigError(
             f"--way {asked}: {method.name} makes an edit from images of one class, and these are of {len(set(labels))}. Take "
             f"`--way merge` or `--way sequence`, or a method that can: {able}."
@@ -63,23 +63,19 @@ def choose_way(asked: str | None, method: Method, labels: Sequence[int]) -> Way:
 
 def can_join(method: str, labels: Sequence[int]) -> bool:
     """Whether a method makes one descent over all failures of some classes."""
-    return _joint_of(method) or len(set(labels)) == 1
+    return _can(method, "joint") or len(set(labels)) == 1
 
 
 def _without_union(joint: bool) -> str:
     """Who can unite masks, and what to do instead."""
-    able = [name for name in EDITORS if _unites(name)]
+    able = [name for name in EDITORS if _can(name, UNION)]
     flags = " ".join(flag_of(one) for name in able for one in editor_class(name).artifacts)
     others = [way for way in WAYS if way != UNION and (joint or way != "joint")]
     return f"only {', '.join(able)} can unite its masks; take {flags}, or another way: {', '.join(others)}."
 
 
-def _joint_of(method: str) -> bool:
-    return editor_class(method).joint
-
-
-def _unites(method: str) -> bool:
-    return UNION in {field.name for field in fields(editor_class(method))}  # type: ignore[arg-type]
+def _can(method: str, way: str) -> bool:
+    return way in ways.ways_of(editor_class(method))
 
 
 def _joint(editor: Editor, base: Split, samples: Samples) -> Made:
