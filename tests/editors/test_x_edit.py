@@ -210,3 +210,9 @@ def test_a_head_that_reads_more_than_cls_is_refused(null_space, failing):
     vit = lively(depth=4, global_pool="avg")
     with pytest.raises(ConfigError, match="pools tokens by 'avg'.*X-Edit need"):
         x_edit(null_space).edit(Split(vit, find_sites(vit, "mlp", [0])), failing)
+
+
+def test_keys_that_a_system_cannot_tell_apart_are_refused():
+    same = torch.ones(1, 2, 9).double()
+    with pytest.raises(NumericalError, match="the keys is singular; raise `ridge`"):
+        insert(torch.zeros(4, 9).double(), same, torch.ones(1, 2, 4).double(), ridge=0.0)

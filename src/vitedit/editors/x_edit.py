@@ -153,8 +153,7 @@ def insert(
         NumericalError: The system is singular.
     """
     gram = free @ free.mT + ridge * torch.eye(free.shape[1]).double()
-    try:
-        inserted = torch.linalg.solve(gram, free)
-    except torch.linalg.LinAlgError as error:
-        raise NumericalError(f"X-Edit: the keys' system is singular ({error}); raise `ridge`.") from None
+    inserted, failed = torch.linalg.solve_ex(gram, free)
+    if bool(failed.any()):
+        raise NumericalError("X-Edit: the system of the keys is singular; raise `ridge`.")
     return LowRank(weight, moved.mT, inserted.to(weight))

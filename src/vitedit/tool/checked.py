@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AnySet
 from operator import index
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,12 +48,12 @@ def images_of(images: Any) -> list[Given]:
     Raises:
         ImageError: Something else.
     """
-    single = isinstance(images, str | PathLike | Image.Image) or (
+    single = isinstance(images, str | Path | Image.Image) or (
         isinstance(images, Tensor) and images.dim() != 4
     )
-    every = [images] if single else _members(images)
+    every: list[Any] | None = [images] if single else _members(images)
     for number, one in enumerate(every or []):
-        if not isinstance(one, str | PathLike | Image.Image | Tensor):
+        if not isinstance(one, str | Path | Image.Image | Tensor):
             raise ImageError(
                 f"image {number} is a {type(one).__name__}; give a file, a Pillow image (`Image.fromarray(array)`), or "
                 "the model's input as a tensor (3, S, S)."
