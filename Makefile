@@ -1,6 +1,6 @@
 # make demo    the replication in miniature, from nothing to results/embedded/index.html
 # make appendix   the ablations that need trainings of their own (about twenty minutes), then the page with them
-# make many-edits   one model edited up to a thousand times with every method, and edits from many failures at once, then the page with them
+# make many-edits   one model edited up to a thousand times with every method, and edits from many failures at once (about an hour), then the page with them
 # make tutorial   executes docs/tutorial.ipynb, a ViT of this project edited step by step, and makes results/tutorial/tutorial.html (seconds)
 # make test    the tests            make check   formatting, lint, types
 # make test-faults   kills, full disks and the like at random points of a small chain: 50 seeds, about half an hour; SEEDS="3 7-9" for some
