@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -238,10 +239,16 @@ def code(stage: str, *editors: str) -> str:
 
 
 def notebook_code(notebook: Path) -> str:
-    """Hash of the code that executes a notebook, and of the modules of ours that its cells import."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    return _hash(["vitedit.stages.notebook", *_imports(ast.parse(source))])
+    """Hash of the code that executes a notebook, and of the modules of ours that its cells import.
+
+    One that cannot be read imports nothing: its execution says what is wrong with it.
+    """
+    imported = list[str]()
+    with suppress(OSError, ValueError, LookupError, TypeError, SyntaxError):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        imported += _imports(ast.parse(source))
+    return _hash(["vitedit.stages.notebook", *imported])
 
 
 def _hash(modules: Iterable[str]) -> str:

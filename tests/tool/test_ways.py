@@ -1,7 +1,5 @@
 """How one patch comes of several failures: each way against the same edits made by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -128,7 +126,7 @@ def test_the_way_is_that_asked_for_or_the_one_that_the_method_can_go(asked, meth
     assert choose_way(asked, Method.of(method), labels) == chosen
 
 
-def test_ways_that_a_method_cannot_go():
+def test_ways_that_a_method_cannot_go(tmp_path):
     with pytest.raises(
         ConfigError, match="kn_slots makes an edit from images of one class, and these are of 2"
     ):
@@ -142,7 +140,8 @@ def test_ways_that_a_method_cannot_go():
         choose_way("union", Method.of("kn_slots"), [1, 2])
     with pytest.raises(UnknownNameError, match="no such way. Ways: joint, union, merge, sequence"):
         choose_way("both", Method.of("ft"), [1, 2])
-    method = Method.of("hypernet", {"union": True}, {"hypernet": Path("h.safetensors")})
+    (trained := tmp_path / "h.safetensors").touch()
+    method = Method.of("hypernet", {"union": True}, {"hypernet": trained})
     with pytest.raises(ConfigError, match="--way union"):
         choose_way(None, method, [1, 2])
 

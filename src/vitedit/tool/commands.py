@@ -16,7 +16,7 @@ from vitedit.tool import text
 from vitedit.tool.asked import Given, check_files, check_form, check_output
 from vitedit.tool.choosing import MIN_LOCALITY, Bounds, Task, edit_best, edit_once
 from vitedit.tool.comparing import overlap
-from vitedit.tool.earlier import apply_all, on_top, patched, read_chain, refuse_grown, remember, revert_all
+from vitedit.tool.earlier import apply_all, on_top, patched, read_chain, remember, revert_all
 from vitedit.tool.editing import Ground, Outcome
 from vitedit.tool.hypernets import open_photographs, settings_of, train
 from vitedit.tool.labels import class_list
@@ -70,10 +70,7 @@ def edit(
     trained = artifact | ({"hypernet": hypernet} if hypernet else {})
     asked = Method.of(method, arguments(setting, "--set"), trained)
     asked = asked if auto or sparsity is None else asked.under(_number(sparsity))
-    chain = read_chain(after)
-    if edited:
-        refuse_grown(chain)
-    vit = open_model(model, architecture, device)
+    chain, vit = read_chain(after, edited), open_model(model, architecture, device)
     given = Given(patched(vit, chain), image, label, failures, class_list(classes, vit.num_classes))
     wrong, said = given.read()
     chosen = choose_way(way, asked, wrong.labels.tolist())

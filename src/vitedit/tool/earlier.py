@@ -32,14 +32,23 @@ class Remembered:
     """Names of the others."""
 
 
-def read_chain(paths: Sequence[Path]) -> list[Patch]:
+def read_chain(paths: Sequence[Path], edited: Path | None = None) -> list[Patch]:
     """Patches in the order in which they were made, each on top of the one before.
 
+    Args:
+        paths: Their files.
+        edited: Where the weights of a model with all of them in it will go, if anywhere.
+
     Raises:
-        ArtifactError: One cannot be read, or was not made on top of the one before.
+        ArtifactError: One cannot be read, was not made on top of the one before, or adds neurons, for which timm has no place.
     """
     patches = [Patch.load(path) for path in paths]
     check_order(patches)
+    if edited and (grown := [patch.path for patch in patches if patch.grows]):
+        raise ArtifactError(
+            f"--edited: {grown[0]} adds neurons, so timm cannot load the edited weights. Leave --edited out; the patches "
+            "work as they are (`patch.applied(model)`)."
+        )
     return patches
 
 
@@ -56,19 +65,6 @@ def check_order(patches: Sequence[Patch]) -> None:
                 f"{second} was not made on top of {first}: it is for the model with checksum {above.base[:SHORT]}, and {first} "
                 f"leads to {below.edited[:SHORT]}. Give patches in the order in which they were made."
             )
-
-
-def refuse_grown(patches: Sequence[Patch]) -> None:
-    """Refuses to write the weights of a model with all patches in it where timm has no place for them.
-
-    Raises:
-        ArtifactError: A patch adds neurons.
-    """
-    if grown := [str(patch.path) for patch in patches if patch.grows]:
-        raise ArtifactError(
-            f"--edited: {grown[0]} adds neurons, so timm cannot load the edited weights. Leave --edited out; the patches "
-            "work as they are (`patch.applied(model)`)."
-        )
 
 
 def on_top(outcome: Outcome, patches: Sequence[Patch], vit: VisionTransformer) -> Outcome:

@@ -88,7 +88,8 @@ class Method:
         asked = defaults.methods[name].setting | dict(setting or {})
         descent = {key: asked.pop(key) for key in DescentConfig.model_fields if key in asked}
         if lacking := [one for one in given if not given[one].is_file()]:
-            raise ArtifactError(f"{flag_of(lacking[0])} {given[lacking[0]]}: no such file.")
+            flag = flag_of(lacking[0]).replace("FILE", str(given[lacking[0]]))
+            raise ArtifactError(f"{flag}: no such file.")
         _check_names(name, editor, asked)
         check_setting(name, editor, asked)
         scaled = defaults.methods[name].scaled and "learning_rate" not in (setting or {})
