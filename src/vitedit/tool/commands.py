@@ -11,7 +11,6 @@ from vitedit.errors import ArtifactError, ConfigError
 from vitedit.model.about import Way
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
-from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.asked import Given, check_files, check_form, check_output
 from vitedit.tool.choosing import MIN_LOCALITY, Bounds, Task, edit_best, edit_once
@@ -78,7 +77,7 @@ def edit(
     said += left_out(near, far)
     far = far or stand_in(wrong.vit, wrong.transform)
     cut = cut_model(vit, asked, part, blocks)
-    task = Task(wrong, asked, Ground(Split(wrong.vit, cut.sites), cut), chosen, near, far)
+    task = Task(wrong, asked, Ground.of(wrong.vit, cut), chosen, near, far)
     if auto:
         why, outcome = edit_best(task, bounds)
         said.append(why)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitedit.artifacts import provenance
@@ -66,6 +67,11 @@ class Ground:
 
     base: Split
     trained: Split
+
+    @classmethod
+    def of(cls, vit: VisionTransformer, trained: Split) -> "Ground":
+        """A model, cut as the one that trained artefacts are for."""
+        return cls(Split(vit, trained.sites), trained)
 
     @contextmanager
     def fitting(self, method: Method) -> Iterator[None]:

@@ -19,12 +19,11 @@ from vitedit.errors import ViteditError
 from vitedit.model.about import Way
 from vitedit.model.patch import Patch
 from vitedit.model.sites import Part
-from vitedit.model.vit import Split
 from vitedit.tool import text
 from vitedit.tool.checked import classes_of, editable, images_of, labels_of, patches_of
 from vitedit.tool.choosing import Bounds, Task
 from vitedit.tool.earlier import on_top, patched
-from vitedit.tool.editing import Ground
+from vitedit.tool.editing import Ground, Outcome
 from vitedit.tool.failures import Failures
 from vitedit.tool.methods import Method, cut_model
 from vitedit.tool.pictures import Given
@@ -56,8 +55,6 @@ def edit(
 ) -> Patch:
     """Edits a ViT classifier so that it is right about images, and returns the edit; the model stays as it is.
 
-    Only the command `vitedit edit` has a bound on locality and `--sparsity auto`.
-
     Args:
         model: From `load_vit` or `timm.create_model`, in evaluation mode.
         images: One, or several, of which at least one is wrong: files, Pillow images, or inputs (3, S, S), normalized.
@@ -76,8 +73,7 @@ def edit(
         The patch; `patch.about.measured` has its rates, in [0, 1], and `patch.about.images` what each image was and is taken for.
 
     Raises:
-        ViteditError: Nothing to fix, an unknown label, method or block, an unreadable image, an edit that does not succeed,
-            earlier patches that are not the model's.
+        ViteditError: Nothing to fix, an unknown label, method or block, an unreadable image, another model's patches, no success.
 
     Example:
         >>> patch = vitedit.edit(model, pixels[0], label, method="ft", setting={"learning_rate": 0.003})
@@ -97,8 +93,12 @@ def edit(
     near, far = failures.sets(neighbours, locality)
     failures.refuse_right()
     trained = cut_model(model, chosen, part, blocks)
-    ground = Ground(Split(vit, trained.sites), trained)
-    (outcome,) = Task(failures, chosen, ground, going, near, far).outcomes([chosen])
-    if not (keep_failed or Bounds(min_success).succeeds(outcome)):
+    (outcome,) = Task(failures, chosen, Ground.of(vit, trained), going, near, far).outcomes([chosen])
+    return on_top(outcome if keep_failed else _succeeding(outcome, min_success), chain, model).patch
+
+
+def _succeeding(outcome: Outcome, least: float) -> Outcome:
+    """Refuses an edit that does not get enough images right."""
+    if not Bounds(least).succeeds(outcome):
         raise ViteditError(f"{text.failed(outcome)} {CONTENT}")
-    return on_top(outcome, chain, model).patch
+    return outcome
