@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 CONFIG = load(ROOT / "config" / "config.yaml")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STAGES = [
-    *("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics"),
-    *("tune", "edit_groups", "show_edits", "specificity"),
+    *("build_benchmark", "build_locality", "search_layers", "store_tokens", "meta_train"),
+    *("collect_statistics", "tune", "edit_groups", "show_edits", "specificity"),
 ]
 
 
@@ -43,7 +43,15 @@ def affected(config, method="hypernet"):
         (
             "search",
             {"max_edits": 2},
-            ["search_layers", "meta_train", "tune", "edit_groups", "show_edits", "specificity"],
+            [
+                "search_layers",
+                "store_tokens",
+                "meta_train",
+                "tune",
+                "edit_groups",
+                "show_edits",
+                "specificity",
+            ],
         ),
         ("meta_train", {"iterations": 5}, ["meta_train", "tune", "edit_groups", "show_edits", "specificity"]),
         ("statistics", {"max_images": 7}, ["collect_statistics"]),

@@ -78,6 +78,7 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
         "build_benchmark",
         "build_locality",
         "search_layers",
+        "store_tokens",
         "meta_train",
         "collect_statistics",
         "show_edits",
@@ -91,7 +92,14 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     assert {rule: count for rule, count in jobs.items() if rule != "total"} == expected
 
     code, text = _snakemake(project, *plan, "--", "appendix")
-    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "join_edits")
+    before = (
+        "build_benchmark",
+        "build_locality",
+        "search_layers",
+        "store_tokens",
+        "meta_train",
+        "join_edits",
+    )
     expected = dict.fromkeys([*before, "ablations", "appendix"], 1)
     trained = len(config.trained_ablations)
     expected |= {"meta_train_ablation": trained, "join_edits_ablation": trained}
@@ -99,8 +107,8 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     assert trained >= 8 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
     code, text = _snakemake(project, *plan, "--", "many_edits")
-    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics")
-    expected = dict.fromkeys([*before, "find_failures", "many_edits"], 1)
+    before = ("build_benchmark", "build_locality", "search_layers", "store_tokens", "meta_train")
+    expected = dict.fromkeys([*before, "collect_statistics", "find_failures", "many_edits"], 1)
     expected |= {"train_editor": 2, "edit_many": 15}
     assert code == 0 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
@@ -186,6 +194,7 @@ measure-world) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parque
 collect-statistics) for made in memory covariance null-space anchors; do make_file "${{flag[$made]}}"; done;;
 tuning) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parquet}}.csv"; make_file "${{flag[tuned]}}";;
 search-layers) make_file "${{flag[rows]}}"; make_file "${{flag[choice]}}";;
+store-tokens) make_file "${{flag[output]}}/images.parquet";;
 render-images) for name in {images}; do make_file "${{flag[output]}}/$name"; done;;
 tabulate) for name in {tables}; do make_file "${{flag[output]}}/$name"; done;;
 notebook)
@@ -233,6 +242,7 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
         "build_benchmark": 2,
         "build_locality": 2,
         "search_layers": 2,
+        "store_tokens": 2,
         "meta_train": 2,
         "collect_statistics": 2,
         "train_editor": 4,
@@ -269,7 +279,9 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
 
     (project / "other.yaml").write_text("show: {methods: []}\n")
     code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
-    expected.pop("edit_groups")
+    expected = {
+        rule: count for rule, count in expected.items() if rule not in ("edit_groups", "store_tokens")
+    }
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
 
     (project / "other.yaml").write_text("ablations: {samples: {three: {samples: 4}}}\n")
@@ -298,7 +310,14 @@ def test_the_appendix_is_shown_once_made_and_a_variant_reruns_alone(project, sta
     (project / "small.yaml").write_text(yaml.safe_dump(small))
     laid, quiet = ["--configfile", "small.yaml"], ["--quiet", "rules"]
     code, text = _snakemake(project, *quiet, *laid, "--", "appendix", python=stand_in)
-    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "edit_groups")
+    before = (
+        "build_benchmark",
+        "build_locality",
+        "search_layers",
+        "store_tokens",
+        "meta_train",
+        "edit_groups",
+    )
     expected = dict.fromkeys([*before, "ablations", "appendix"], 1)
     expected |= {"meta_train_ablation": 4, "edit_groups_ablation": 4}  # three variants and their default
     assert code == 0 and _jobs(text) == expected | {"total": sum(expected.values())}, text

@@ -38,6 +38,7 @@ STAGES = {
     "build-benchmark": "finds groups of images on which a backbone fails in the same way",
     "build-locality": "finds images that a backbone only just gets right",
     "search-layers": "searches the window of blocks where edits generalize and stay local",
+    "store-tokens": "stores what enters the edited blocks, once for all jobs that edit a backbone",
     "meta-train": "meta-trains the hypernetwork that says where to edit",
     "import-hypernet": "turns a hypernetwork of the published code into one of ours",
     "collect-statistics": "collects from pre-training images what T-Patcher, ROME, X-Edit and refine_heads know of them",

@@ -29,6 +29,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "build_benchmark": (),
     "build_locality": (),
     "search_layers": ("build_benchmark", "build_locality"),
+    "store_tokens": ("search_layers",),
     "meta_train": ("search_layers",),
     "collect_statistics": ("build_benchmark", "build_locality"),
     "train_editor": ("build_benchmark", "build_locality"),

@@ -48,6 +48,12 @@ class World:
                 "log-table": self.results / "hypernet_log.parquet",
                 "state": Path("state.pt"),
             },
+            "store-tokens": {
+                "benchmark": 0,
+                "locality": 0,
+                "choice": 0,
+                "output": self.results / "tokens",
+            },
             "edit-groups": {"benchmark": 0, "locality": 0, "choice": 0},
             "show-edits": {
                 "benchmark": 0,

@@ -133,6 +133,7 @@ def image_sets(settings, stage):
         "build_benchmark": groups,
         "build_locality": boundary,
         "search_layers": [*groups, *boundary],
+        "store_tokens": [*groups, *boundary],
         "meta_train": [] if settings.meta_train.checkpoint else [pseudo],
         "collect_statistics": [settings.statistics_images],
         "train_editor": [pseudo],

@@ -9,6 +9,7 @@ rule edit_groups:
         benchmark="<results>/{backbone}/benchmark.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
+        tokens=ancient("<results>/{backbone}/tokens"),
         artifacts=artifact_files,
     output:
         rows="<results>/{backbone}/edits/{methods}.parquet",
@@ -38,8 +39,8 @@ rule edit_groups:
     shell:
         "vitedit edit-groups --config {params.config} {params.ablation} --threads {threads}"
         " --backbone {wildcards.backbone} --methods {params.methods}"
-        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
-        " --state {params.state} --shard {params.shard} --output {output.rows} &> {log}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} --tokens {input.tokens}"
+        " {params.artifacts} --state {params.state} --shard {params.shard} --output {output.rows} &> {log}"
 
 
 use rule edit_groups as edit_shard with:
@@ -93,6 +94,7 @@ rule show_edits:
         benchmark="<results>/{backbone}/benchmark.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
+        tokens=ancient("<results>/{backbone}/tokens"),
         artifacts=lambda wildcards: artifact_files(wildcards, SHOWN),
     output:
         rows="<results>/{backbone}/shown_edits.parquet",
@@ -117,8 +119,8 @@ rule show_edits:
         "Edits of {wildcards.backbone} to show"
     shell:
         "vitedit show-edits --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
-        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
-        " --output {output.rows} &> {log}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} --tokens {input.tokens}"
+        " {params.artifacts} --output {output.rows} &> {log}"
 
 
 rule tune:
@@ -129,6 +131,7 @@ rule tune:
         benchmark="<results>/{backbone}/benchmark.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
+        tokens=ancient("<results>/{backbone}/tokens"),
         artifacts=artifact_files,
     output:
         trials="<results>/{backbone}/tuning/{methods}.parquet",
@@ -154,8 +157,8 @@ rule tune:
     shell:
         "vitedit tune --config {params.config} --threads {threads}"
         " --backbone {wildcards.backbone} --methods {wildcards.methods}"
-        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} {params.artifacts}"
-        " --output {output.trials} &> {log}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice} --tokens {input.tokens}"
+        " {params.artifacts} --output {output.trials} &> {log}"
 
 
 rule tuning:

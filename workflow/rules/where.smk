@@ -36,6 +36,41 @@ rule search_layers:
         " --rows {output.rows} --choice {output.choice} &> {log}"
 
 
+rule store_tokens:
+    """Prefix tokens of the groups and of the locality set, for all jobs that edit the backbone."""
+    input:
+        given=ancient(given("store_tokens")),
+        weights=weights("store_tokens"),
+        benchmark="<results>/{backbone}/benchmark.parquet",
+        locality="<results>/{backbone}/locality.parquet",
+        choice="<results>/{backbone}/layers.json",
+    output:
+        tokens=directory("<results>/{backbone}/tokens"),
+    log:
+        "<logs>/store_tokens/{backbone}.log",
+    benchmark:
+        "<benchmarks>/store_tokens/{backbone}.tsv"
+    priority: 25
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000 + round(3000 * CONFIG.token_store_gb)),  # an array, its parts and the bytes that are written
+        runtime=scaled(60),
+        gpu=1,
+    params:
+        config=EFFECTIVE,
+        depends=depends("store_tokens"),
+        code=lineage.code("store_tokens"),
+        data=data_version("store_tokens"),
+    message:
+        "Prefix tokens of {wildcards.backbone}"
+    shell:
+        "vitedit store-tokens --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
+        " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice}"
+        " --output {output.tokens} &> {log}"
+
+
 rule meta_train:
     """Meta-trains the hypernetwork, going on where an interrupted training stopped; or takes `meta_train.checkpoint` over."""
     input:

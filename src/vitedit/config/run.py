@@ -74,6 +74,8 @@ class Config(Section):
     """Methods that one job edits or tunes with; more than one pays where jobs are so short that starting them counts."""
     shards: Positive = 1
     """Jobs that the edits of a lot of methods are spread over; more than one pays on a cluster, where edits take hours."""
+    token_store_gb: Annotated[float, Field(ge=0)] = 4.0
+    """Most gigabytes of prefix tokens on disk a backbone, when they are stored; 0 lets every job read the images."""
     specificity: SpecificityConfig = SpecificityConfig()
     """The mask study."""
     show: ShowConfig = ShowConfig()

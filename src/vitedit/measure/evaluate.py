@@ -1,5 +1,6 @@
 """Edits on group and locality tokens -> one row an edit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,11 @@ from torch import Tensor
 
 from vitedit.measure.metrics import generalization, generalization_reference, locality, own_right
 from vitedit.model.edits import Edits
+from vitedit.model.sites import Point
 from vitedit.model.vit import Split
+
+BATCH = 256
+"""Images of one pass of the unedited model."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,36 @@ class Reference:
     before: Int[np.ndarray, "images"]
 
     @classmethod
-    def of(cls, split: Split, images: Float[Tensor, "images 3 side side"], batch: int = 256) -> "Reference":
+    def of(cls, split: Split, images: Float[Tensor, "images 3 side side"], batch: int = BATCH) -> "Reference":
         """Runs the unedited model once."""
-        tokens = torch.cat([split.prefix(part) for part in images.split(batch)])
-        with torch.no_grad():
-            before = torch.cat([split.suffix(part).argmax(-1) for part in tokens.split(batch)])
+        return cls.at(split, torch.cat([split.prefix(part) for part in images.split(batch)]), batch)
+
+    @classmethod
+    def onward(
+        cls, split: Split, tokens: Float[Tensor, "images tokens width"], point: Point, batch: int = BATCH
+    ) -> "Reference":
+        """The same, from tokens that enter an earlier half block."""
+        return cls.at(split, torch.cat([split.advance(part, point) for part in tokens.split(batch)]), batch)
+
+    @classmethod
+    @torch.no_grad()
+    def at(
+        cls, split: Split, tokens: Float[Tensor, "images tokens width"], batch: int = BATCH
+    ) -> "Reference":
+        """The same, from prefix tokens."""
+        before = torch.cat([split.suffix(part).argmax(-1) for part in tokens.split(batch)])
         return cls(tokens, before.cpu().numpy())
+
+    @classmethod
+    def join(cls, parts: Sequence["Reference"]) -> "Reference":
+        """Images of several as one."""
+        return cls(
+            torch.cat([part.tokens for part in parts]), np.concatenate([part.before for part in parts])
+        )
+
+    def to(self, device: torch.device) -> "Reference":
+        """The same with its tokens elsewhere."""
+        return Reference(self.tokens.to(device), self.before)
 
 
 def measure(

@@ -71,7 +71,7 @@ class LastBlock:
 
     def cls(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images 1 width"]:
         """CLS token u that enters the FFN's half block: the residual stream, before norm2."""
-        return self.split.prefix(images)[:, :1]
+        return self.split.prefix(images)
 
     def cls_samples(
         self, images: Float[Tensor, "edits samples 3 side side"]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,6 +16,12 @@ from torch import Tensor, nn
 from vitedit.errors import UnknownNameError
 
 Part = Literal["attn", "mlp"]
+
+PARTS: tuple[Part, Part] = ("attn", "mlp")
+"""Halves of a block, in forward order."""
+
+Point = tuple[int, int]
+"""A half block, where tokens enter: (block, 0 for attention or 1 for the FFN)."""
 
 LAYOUT: dict[Part, tuple[tuple[str, int], ...]] = {
     "mlp": (("mlp.fc1.weight", 0), ("mlp.fc2.weight", 1)),
@@ -45,12 +51,26 @@ class Site:
         return self.name.rsplit(".", 2)[0]
 
     @property
-    def point(self) -> tuple[int, int]:
-        """Where the matrix acts: (block, 0 for attention or 1 for the FFN). Everything before it never changes."""
-        block = re.match(r"blocks\.(\d+)\.(attn|mlp)\.", self.name)
-        if block is None:
-            raise UnknownNameError(f"{self.name}: no matrix of a block's attention or FFN.")
-        return int(block[1]), int(block[2] == "mlp")
+    def point(self) -> Point:
+        """Where the matrix acts. Everything before it never changes."""
+        return point_of(self.name)
+
+
+def point_of(name: str) -> Point:
+    """The half block that a parameter or a module belongs to.
+
+    Raises:
+        UnknownNameError: It belongs to none.
+    """
+    found = re.match(r"blocks\.(\d+)\.(attn|mlp)\b", name)
+    if found is None:
+        raise UnknownNameError(f"{name}: not of a block's attention or FFN.")
+    return int(found[1]), PARTS.index(cast("Part", found[2]))
+
+
+def half_block(point: Point) -> str:
+    """Name of a half block: "blocks.7.mlp"."""
+    return f"blocks.{point[0]}.{PARTS[point[1]]}"
 
 
 def find_sites(model: nn.Module, part: Part, blocks: Sequence[int]) -> tuple[Site, ...]:

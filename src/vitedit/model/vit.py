@@ -23,13 +23,16 @@ from vitedit.errors import ConfigError
 from vitedit.model.changes import Change, Changes, Full, changing
 from vitedit.model.checkpoints import fill
 from vitedit.model.first_ffn import FirstFfn, of_ffn
-from vitedit.model.sites import Part, Site, check_names, find_sites
+from vitedit.model.sites import Part, Point, Site, check_names, find_sites
 
 Weights = dict[str, Tensor]
 """Parameter name -> (*shape) for one model, (E, *shape) for many edits."""
 
 Shared = Mapping[str, Tensor]
 """What edits share of images, by name, with a leading axis of 1 (the same images for all edits) or E."""
+
+ENTRY: Point = (0, 0)
+"""Where embedded patches enter the first block."""
 
 PASS_BYTES = {"cpu": 2**21, "cuda": 2**32}
 """Hidden units of a usual FFN (four times the width) in one batched pass: what stays in a CPU's cache, or fits a GPU."""
@@ -127,7 +130,7 @@ class Suffix(nn.Module):
     comes before the first of them is computed once for all edits.
     """
 
-    def __init__(self, vit: VisionTransformer, point: tuple[int, int]) -> None:
+    def __init__(self, vit: VisionTransformer, point: Point) -> None:
         super().__init__()
         self.vit = vit
         self.point = point
@@ -155,6 +158,11 @@ def reads_cls(vit: VisionTransformer) -> bool:
 def blocks_of(vit: VisionTransformer) -> list[Block]:
     """The transformer blocks, typed."""
     return cast("list[Block]", list(vit.blocks))
+
+
+def half_blocks(depth: int) -> list[Point]:
+    """All of a model, in forward order."""
+    return [(block, part) for block in range(depth) for part in (0, 1)]
 
 
 def attention_half(
@@ -197,8 +205,8 @@ class Split:
         check_names(self.vit, (site.name for site in self.sites))
 
     @cached_property
-    def point(self) -> tuple[int, int]:
-        """(block, 0 attention | 1 FFN) of the first site."""
+    def point(self) -> Point:
+        """Half block of the first site."""
         return min(site.point for site in self.sites)
 
     @cached_property
@@ -227,12 +235,22 @@ class Split:
 
     @torch.no_grad()
     def prefix(self, images: Float[Tensor, "images 3 side side"]) -> Float[Tensor, "images tokens width"]:
-        """Tokens that enter the first site's half block."""
-        vit, (block, part) = self.vit, self.point
+        """Tokens that enter the first site's half block; before the last FFN, where nobody reads others, CLS alone."""
+        vit = self.vit
         tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images.to(self.device)))))
-        for earlier in blocks_of(vit)[:block]:
-            tokens = earlier(tokens)
-        return attention_half(blocks_of(vit)[block], tokens) if part == 1 else tokens
+        return self.advance(tokens, ENTRY)
+
+    @torch.no_grad()
+    def advance(
+        self, tokens: Float[Tensor, "images tokens width"], point: Point
+    ) -> Float[Tensor, "images read width"]:
+        """Prefix tokens from those that enter an earlier half block."""
+        blocks = blocks_of(self.vit)
+        for block, part in half_blocks(len(blocks)):
+            if point <= (block, part) < self.point:
+                tokens = (attention_half, ffn_half)[part](blocks[block], tokens)
+        last = self.point == (len(blocks) - 1, 1) and reads_cls(self.vit)
+        return tokens[:, :1] if last else tokens
 
     def prefix_samples(
         self, images: Float[Tensor, "edits samples 3 side side"]

@@ -1,7 +1,7 @@
 """What the stages after the benchmark share: a backbone, its sites, its groups and its locality set."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from vitedit.config import Config
 from vitedit.data.images import read_files
 from vitedit.errors import ArtifactError, ImageError
 from vitedit.lineage import depends
+from vitedit.measure.evaluate import Reference
 from vitedit.model.edits import Samples
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split, load_vit
+from vitedit.stages.token_store import TokenStore
 
 BATCH_BYTES = {"cpu": 2**28, "cuda": 2**34}
 """Memory for the copies of the edited matrices in one descent."""
@@ -31,6 +33,8 @@ class Backbone:
     config: Config
     name: str
     split: Split
+    tokens: TokenStore | None = None
+    """Of its images, if they are stored."""
 
     @classmethod
     def load(cls, config: Config, name: str, sites: tuple[Site, ...], device: torch.device) -> "Backbone":
@@ -38,10 +42,15 @@ class Backbone:
         return cls(config, name, Split(load_vit(config.models[name], config.checkpoint(name), device), sites))
 
     @classmethod
-    def chosen(cls, config: Config, name: str, choice: Path, device: torch.device) -> "Backbone":
-        """Loads the model and cuts it where the layer search (or the configuration) says."""
+    def chosen(
+        cls, config: Config, name: str, choice: Path, device: torch.device, tokens: Path | None = None
+    ) -> "Backbone":
+        """Loads the model and cuts it where the layer search (or the configuration) says; opens its stored tokens, if any."""
         made = load_json(choice, depends(config, "search_layers", backbone=name))
-        return cls.load(config, name, tuple(Site(**site) for site in made["sites"]), device)
+        base = cls.load(config, name, tuple(Site(**site) for site in made["sites"]), device)
+        if tokens is None:
+            return base
+        return replace(base, tokens=TokenStore.open(tokens, depends(config, "store_tokens", backbone=name)))
 
     def manifest(self, benchmark: Path, subsets: Sequence[str] | None = None) -> pd.DataFrame:
         """Rows of the benchmark, of some subsets if they are named.
@@ -87,6 +96,20 @@ class Backbone:
             )
         transform = self.config.models[self.name].transform
         return read_files(self.config.images, list(rows["images"]), list(rows["file"]), transform)
+
+    def reference(self, split: Split, rows: pd.DataFrame) -> Reference:
+        """Images of a manifest's rows as edits of a cut are measured on them: from stored tokens as far as there are some.
+
+        Raises:
+            ImageError: There are no rows, or an image cannot be read.
+            ArtifactError: Stored tokens are damaged or stale.
+        """
+        found = self.tokens.find(split.point, rows) if self.tokens and len(rows) else None
+        if found is None:
+            return Reference.of(split, self.read(rows))
+        point, stored = found
+        near = stored.to(split.device)
+        return near if point == split.point else Reference.onward(split, near.tokens, point)
 
     def samples(self, rows: pd.DataFrame, count: int = 1) -> Samples:
         """What edits are made from: every `count` rows are the samples of one, the first of them its edit sample."""

@@ -48,6 +48,7 @@ def edit_groups(
     choice: Path,
     artifact: Mapping[str, Path],
     output: Path,
+    tokens: Path | None = None,
     state: Path | None = None,
     shard: str = "1of1",
     device: torch.device,
@@ -63,12 +64,13 @@ def edit_groups(
         choice: What `search_layers` chose.
         artifact: Trained artefacts by their names.
         output: The rows.
+        tokens: What `store_tokens` wrote; without it, images are read.
         state: Where rows are kept until all are there, so that a killed job goes on where it stopped.
         shard: Which part of the batches: "3of40" is the third of forty. `vitedit join-edits` joins them.
         device: Where to compute.
     """
     part, names = Shard.parse(shard), methods.split("-")
-    base = Backbone.chosen(config, backbone, choice, device)
+    base = Backbone.chosen(config, backbone, choice, device, tokens)
     manifest = base.manifest(benchmark, config.subsets)
     near = base.locality(locality)
     needs = depends(config, "edit_groups", backbone=backbone, method=methods)

@@ -40,7 +40,7 @@ class Style:
     def of(cls, base: Backbone, split: Split, rows: pd.DataFrame, count: int) -> "Style":
         """Runs the unedited model once over them."""
         some = rows.iloc[spaced(len(rows), count)]
-        return cls(some["file"].tolist(), some["label"].to_numpy(), Reference.of(split, base.read(some)))
+        return cls(some["file"].tolist(), some["label"].to_numpy(), base.reference(split, some))
 
     def measure(
         self, split: Split, edits: Edits, files: Shaped[np.ndarray, "edits samples"]
@@ -71,8 +71,8 @@ class Ground:
     ) -> "Ground":
         """Runs the unedited model once over all images."""
         groups = dict(iter(manifest.groupby(GROUP, sort=False)))
-        references = {name: Reference.of(split, base.read(rows)) for name, rows in groups.items()}
-        near = Reference.of(split, base.read(locality))
+        references = {name: base.reference(split, rows) for name, rows in groups.items()}
+        near = base.reference(split, locality)
         settings = base.config.benchmark
         styles = {
             style: Style.of(base, split, manifest[manifest["subset"] == style], settings.style_neighbours)

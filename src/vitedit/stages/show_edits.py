@@ -33,6 +33,7 @@ def show_edits(
     choice: Path,
     artifact: Mapping[str, Path],
     output: Path,
+    tokens: Path | None = None,
     device: torch.device,
 ) -> None:
     """Edits the first edit sample of the groups with the shown methods; writes predictions before and after of images.
@@ -43,7 +44,7 @@ def show_edits(
     Raises:
         ArtifactError: An input is missing, damaged or stale, or no group is large enough.
     """
-    base = Backbone.chosen(config, backbone, choice, device)
+    base = Backbone.chosen(config, backbone, choice, device, tokens)
     groups = large_enough(base.manifest(benchmark, config.subsets), config.samples)
     manifest = _first_edits(groups, config.show.groups)
     near = base.locality(locality)

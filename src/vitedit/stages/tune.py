@@ -26,6 +26,7 @@ def tune(
     choice: Path,
     artifact: Mapping[str, Path],
     output: Path,
+    tokens: Path | None = None,
     device: torch.device,
 ) -> None:
     """Writes one row a trial of every method (joined by "-"): its grid, then the hyper-parameters of its own publication.
@@ -35,7 +36,7 @@ def tune(
     Raises:
         ArtifactError: An input is missing or stale, or no group was held out.
     """
-    base = Backbone.chosen(config, backbone, choice, device)
+    base = Backbone.chosen(config, backbone, choice, device, tokens)
     manifest = base.manifest(benchmark, [HELD_OUT])
     near = base.locality(locality, held_out=True)
     tables = [_trials(base, method, manifest, near, artifact) for method in methods.split("-")]

@@ -1,0 +1,150 @@
+"""Stored prefix tokens are those that a job would compute, mapped from their files, and never more than the bound."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vitedit.artifacts import load_table
+from vitedit.config_files import load
+from vitedit.lineage import depends
+from vitedit.measure.evaluate import Reference
+from vitedit.model.sites import PARTS
+from vitedit.stages import backbone as backbone_module
+from vitedit.stages.backbone import Backbone
+from vitedit.stages.token_store import IMAGES, TokenStore
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def stored(chain):
+    """The chain with the tokens of its images stored."""
+    assert chain.run("store-tokens") == 0
+    return chain
+
+
+@pytest.fixture
+def base(stored):
+    """The backbone with its store."""
+    config = load(Path("config.yaml"))
+    return Backbone.chosen(config, "tiny", stored.results / "layers.json", CPU, stored.results / "tokens")
+
+
+def rows_of(world):
+    """Manifests of the groups and of the locality set, in one table."""
+    return [load_table(world.results / f"{name}.parquet") for name in ("benchmark", "locality")]
+
+
+def without_time(path):
+    return load_table(Path(path)).drop(columns="seconds")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("block", range(4))
+def test_tokens_of_any_cut_are_those_computed_from_the_images(stored, base, part, block):
+    cut = base.split.at(part, [block])
+    for rows in [
+        *(group for _, group in rows_of(stored)[0].groupby(["subset", "group"])),
+        rows_of(stored)[1],
+    ]:
+        ours, plain = base.reference(cut, rows), Reference.of(cut, base.read(rows))
+        torch.testing.assert_close(ours.tokens, plain.tokens, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(ours.before, plain.before)
+        assert ours.tokens.shape[1] == (1 if (block, part) == (3, "mlp") else 10)
+
+
+def test_edits_measured_on_stored_tokens_give_the_same_rows_and_read_no_other_image(
+    stored, tmp_path, monkeypatch
+):
+    assert stored.edit("ft-random_mask", tmp_path / "plain.parquet") == 0
+    read, plain = [], backbone_module.read_files
+    monkeypatch.setattr(
+        backbone_module,
+        "read_files",
+        lambda sets, images, files, transform: read.extend(files) or plain(sets, images, files, transform),
+    )
+    words = ("--tokens", str(stored.results / "tokens"))
+    assert stored.edit("ft-random_mask", tmp_path / "stored.parquet", *words) == 0
+    pd.testing.assert_frame_equal(
+        without_time(tmp_path / "stored.parquet"), without_time(tmp_path / "plain.parquet"), check_exact=True
+    )
+    benchmark = rows_of(stored)[0]
+    assert read and set(read) <= set(benchmark.loc[benchmark["is_edit"], "file"])
+
+
+def test_tokens_are_mapped_from_their_file_without_a_copy(stored, base):
+    near = base.locality(stored.results / "locality.parquet")
+    address = base.reference(base.split, near).tokens.data_ptr()
+    file = next((stored.results / "tokens").glob("blocks.*.safetensors")).parent.resolve()
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(file) in line]
+    ranges = [tuple(int(end, 16) for end in words[0].split("-")) for words in maps]
+    assert any(first <= address < last for first, last in ranges)
+
+
+def test_images_that_are_not_stored_are_read(base, caplog):
+    rows = pd.DataFrame({"images": ["world"], "file": ["none/such.png"]})
+    with caplog.at_level(logging.INFO):
+        assert base.tokens.find(base.split.point, rows) is None
+    assert "without these 1 images" in caplog.text
+
+
+def test_what_exceeds_the_bound_is_left_out_and_said(world, capsys):
+    for stage in ("build-benchmark", "build-locality"):
+        assert world.run(stage) == 0
+    for bound, kept in (
+        (0.0, 0),
+        (2e-5, 1),
+        (1.0, 3),
+    ):  # one cut takes 3.5e-5 GB, the last FFN's CLS tokens a tenth
+        world.configure(token_store_gb=bound, sites={"blocks": [1, 2]})
+        assert world.run("search-layers") == 0
+        capsys.readouterr()
+        assert world.run("store-tokens", "--output", f"stored/{kept}") == 0
+        assert len(list(Path(f"stored/{kept}").glob("*.safetensors"))) == kept
+        assert Path(f"stored/{kept}", IMAGES).exists()
+        assert capsys.readouterr().err.count("left of `token_store_gb`") == 3 - kept
+        assert world.edit("ft", f"{kept}.parquet", "--tokens", f"stored/{kept}") == 0
+    for kept in (0, 1):
+        pd.testing.assert_frame_equal(
+            without_time(f"{kept}.parquet"), without_time("3.parquet"), check_exact=True
+        )
+
+
+def test_stale_damaged_and_absent_tokens_are_refused(world, capsys):
+    for stage in ("build-benchmark", "build-locality", "search-layers", "store-tokens"):
+        assert world.run(stage) == 0
+    folder = world.results / "tokens"
+    words = ("ft", "rows.parquet", "--tokens", str(folder))
+    world.configure(descent={"max_steps": 7, "stop_loss": 0.05})
+    assert world.run("search-layers") == 0
+    assert world.edit(*words) == 2 and "another configuration" in capsys.readouterr().err
+    assert world.run("store-tokens") == 0
+    for path in folder.glob("blocks.*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    assert world.edit(*words) == 2 and "damaged" in capsys.readouterr().err
+    (folder / IMAGES).unlink()
+    assert world.edit(*words) == 2 and "no such file" in capsys.readouterr().err
+    assert not Path("rows.parquet").exists()
+
+
+def test_the_store_reads_what_it_wrote(tmp_path):
+    rows = pd.DataFrame({"images": list("aab"), "file": ["1", "2", "1"], "label": 0})
+    every = Reference(torch.randn(3, 5, 4), np.array([2, 0, 1]))
+    made = {
+        "depends": depends(
+            load(Path(__file__).parents[2] / "config/config.yaml"), "store_tokens", backbone="base"
+        )
+    }
+    TokenStore.write(tmp_path, rows, {(1, 0): every, (2, 1): every}, made)
+    store = TokenStore.open(tmp_path, made["depends"])
+    assert store.find((0, 1), rows) is None
+    for asked, found in (((1, 0), (1, 0)), ((2, 0), (1, 0)), ((2, 1), (2, 1)), ((7, 0), (2, 1))):
+        point, some = store.find(asked, rows.iloc[[2, 0]])
+        assert point == found and some.before.tolist() == [1, 2]
+        assert torch.equal(some.tokens, every.tokens[[2, 0]])
