@@ -9,8 +9,8 @@ from network_cost import Network
 from vitedit.config import Config, MaskSearchConfig
 from vitedit.editors.refine_heads import RefineHeads
 from vitedit.learned.tracing import COPIES as NOISED
+from vitedit.model.room import AT_LEAST, BATCH_BYTES, COPIES
 from vitedit.model.sites import Part
-from vitedit.stages.backbone import BATCH_BYTES, COPIES
 from vitedit.where.search import windows
 
 
@@ -241,8 +241,8 @@ def stages(run: Run) -> dict[str, int]:
 
 
 def batch(run: Run) -> int:
-    """Edits of one descent, as `vitedit.stages.backbone` sizes it on a GPU."""
-    return min(run.total, BATCH_BYTES["cuda"] // (COPIES * run.net.edited(run.blocks, "mlp")))
+    """Edits of one descent, as `vitedit.model.room` plans it on a GPU."""
+    return min(run.total, max(AT_LEAST, BATCH_BYTES["cuda"] // (COPIES * run.net.edited(run.blocks, "mlp"))))
 
 
 def descent_bytes(run: Run, edits: int, copies: float) -> int:

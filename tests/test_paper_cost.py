@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitedit.config_files import load
 from vitedit.model.objectives import cross_entropy
+from vitedit.model.room import BATCH_BYTES
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
-from vitedit.stages.backbone import BATCH_BYTES
 
 ROOT = Path(__file__).parents[1]
 PAPER = [ROOT / "config/config.yaml", ROOT / "config/paper.yaml"]

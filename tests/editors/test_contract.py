@@ -271,3 +271,14 @@ def test_united_masks_are_those_of_any_sample(lively_split, images, lively_train
     for site in lively_split.sites:
         differs = (edits.changed[site.name][0] != lively_split.weights[site.name]).any(1 - site.axis)
         assert not bool((differs & (union[site.name].flatten() == 0)).any()) and bool(differs.any())
+
+
+def test_edits_in_parts_are_those_of_one_batch(editor, split, samples, images, monkeypatch):
+    whole = editor.edit(split, samples)
+    monkeypatch.setattr("vitedit.editors.base.fitting", lambda cut, count: 2)
+    parts = editor.edit(split, samples)
+    assert len(samples) > 2 and len(parts) == len(samples)
+    assert torch.equal(parts.steps, whole.steps) and torch.equal(parts.converged, whole.converged)
+    assert parts.changes.keys() == whole.changes.keys()
+    for name, new in whole.changed.items():
+        torch.testing.assert_close(parts.changed[name], new, rtol=1e-4, atol=1e-5)

@@ -13,7 +13,6 @@ from vitedit.artifacts import load_table
 from vitedit.config import ImagesConfig
 from vitedit.data.images import open_images
 from vitedit.model.patch import checksum
-from vitedit.stages.backbone import BATCH_BYTES
 from vitedit.stages.edit_groups import COLUMNS
 from vitedit.stages.unused import unused
 from vitedit.tensors import load_tensors
@@ -52,7 +51,7 @@ def test_sparser_masks_change_fewer_weights(chain):
 
 
 def test_edits_do_not_depend_on_how_they_are_batched(chain, monkeypatch, tmp_path):
-    monkeypatch.setitem(BATCH_BYTES, "cpu", 1)
+    monkeypatch.setattr("vitedit.stages.backbone.planned", lambda cut: 1)
     assert chain.edit("random_mask", tmp_path / "single.parquet") == 0
     one, many = (
         load_table(path).drop(columns=["batch", "seconds"])

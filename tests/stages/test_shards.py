@@ -7,7 +7,6 @@ from vitedit.artifacts import load_table, save_table
 from vitedit.cli import main
 from vitedit.errors import ConfigError
 from vitedit.stages import shards
-from vitedit.stages.backbone import BATCH_BYTES
 from vitedit.stages.rows import measured
 from vitedit.stages.shards import Shard
 
@@ -15,7 +14,7 @@ from vitedit.stages.shards import Shard
 @pytest.fixture
 def single(monkeypatch):
     """Batches of one edit, so that there is something to spread."""
-    monkeypatch.setitem(BATCH_BYTES, "cpu", 1)
+    monkeypatch.setattr("vitedit.stages.backbone.planned", lambda cut: 1)
 
 
 def rows(path):

@@ -1,5 +1,6 @@
 """The one interface of all methods: `edit(split, samples) -> Edits`."""
 
+import logging
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
@@ -7,7 +8,10 @@ from vitedit.config import DescentConfig
 from vitedit.errors import ConfigError
 from vitedit.model.descent import judge
 from vitedit.model.edits import Edits, Samples
+from vitedit.model.room import fitting
 from vitedit.model.vit import Split
+
+log = logging.getLogger(__name__)
 
 
 class Editor(ABC):
@@ -35,7 +39,8 @@ class Editor(ABC):
 
     @final
     def edit(self, split: Split, samples: Samples) -> Edits:
-        """Edits the base model once for each of the E samples, all in one batch. The base model stays as it is.
+        """Edits the base model once for each of the E samples, in one batch if that fits into free memory. The base model stays
+        as it is.
 
         An edit whose samples meet the stop rule before it begins is no change at all, whatever the method.
 
@@ -56,13 +61,22 @@ class Editor(ABC):
             )
         before = [parameter._version for parameter in split.vit.parameters()]
         cut = self.cut(split)
-        edits = self.run(cut, samples).check(split.vit)
-        labels = samples.labels.to(split.device)
-        edits = edits.undo(*judge(cut, {}, cut.prefix_samples(samples.images), labels, self.descent))
+        room = fitting(cut, samples.images.shape[1])
+        if room < len(samples):
+            log.info(
+                "free memory holds %d of these %d edits at once: they are made in parts", room, len(samples)
+            )
+        edits = Edits.join([self._batch(cut, part) for part in samples.parts(room)])
         assert before == [parameter._version for parameter in split.vit.parameters()], (
             "an editor wrote to the base model"
         )
         return edits
+
+    def _batch(self, cut: Split, samples: Samples) -> Edits:
+        """Edits of one batch; those that were done before they began change nothing."""
+        edits = self.run(cut, samples).check(cut.vit)
+        labels = samples.labels.to(cut.device)
+        return edits.undo(*judge(cut, {}, cut.prefix_samples(samples.images), labels, self.descent))
 
     @abstractmethod
     def run(self, split: Split, samples: Samples) -> Edits:

@@ -4,7 +4,7 @@ A change acts on the product of its linear layer, so an edited model is the base
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -247,6 +247,20 @@ class ThinColumns(torch.autograd.Function):
             else None
         )
         return own, None, None, None, picked.mT @ gradient
+
+
+def join(parts: Sequence[C]) -> C:
+    """Changes of one parameter by several batches as one; edits of fewer rows, columns or ranks than others get zeros."""
+    own = {name: [getattr(part, name) for part in parts] for name in parts[0].own}
+    sizes = {
+        name: [max(sides) for sides in zip(*(t.shape[1:] for t in ts), strict=True)]
+        for name, ts in own.items()
+    }
+    filled = {
+        name: torch.cat([padded(tensor, (len(tensor), *sizes[name])) for tensor in tensors])
+        for name, tensors in own.items()
+    }
+    return replace(parts[0], **filled)  # type: ignore[type-var]
 
 
 Changes = Mapping[str, Change]

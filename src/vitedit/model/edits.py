@@ -1,5 +1,6 @@
 """Edits: E edits of one base model as one value. The base model is never written to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vitedit.errors import NumericalError
-from vitedit.model.changes import Changes
+from vitedit.model.changes import Changes, join
 from vitedit.model.objectives import Labels
 from vitedit.model.sites import backbone_size, check_names
 
@@ -34,6 +35,12 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def parts(self, size: int) -> list["Samples"]:
+        """The samples of `size` edits each, as far as they go round."""
+        every = range(0, len(self), size)
+        split = (self.images.split(size), self.labels.split(size), (self.keys[i : i + size] for i in every))
+        return [Samples(*part) for part in zip(*split, strict=True)]
+
 
 @dataclass(frozen=True)
 class Edits:
@@ -52,6 +59,15 @@ class Edits:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def join(cls, parts: Sequence["Edits"]) -> "Edits":
+        """Edits of several batches, made by one method, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        changes = {name: join([part.changes[name] for part in parts]) for name in parts[0].changes}
+        rest = (torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)[1:])
+        return cls(changes, *rest)
 
     def check(self, model: nn.Module) -> "Edits":
         """Itself, detached, if it is an edit of this model.

@@ -17,13 +17,10 @@ from vitedit.errors import ArtifactError, ImageError
 from vitedit.lineage import depends
 from vitedit.measure.evaluate import Reference
 from vitedit.model.edits import Samples
+from vitedit.model.room import planned
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split, load_vit
 from vitedit.stages.token_store import TokenStore
-
-BATCH_BYTES = {"cpu": 2**28, "cuda": 2**34}
-"""Memory for the copies of the edited matrices in one descent."""
-COPIES = 4  # weights, squared gradients, gradients, results
 
 
 @dataclass(frozen=True)
@@ -122,9 +119,8 @@ class Backbone:
         )
 
     def batches(self, rows: pd.DataFrame, split: Split) -> Iterator[pd.DataFrame]:
-        """Rows in as many batches as the memory for matrices edited with this cut asks for."""
-        size = COPIES * sum(weight.numel() * weight.element_size() for weight in split.weights.values())
-        step = max(1, BATCH_BYTES[self.split.device.type] // size)
+        """Rows in batches of edits of this cut."""
+        step = planned(split)
         yield from (rows.iloc[i : i + step] for i in range(0, len(rows), step))
 
 
