@@ -15,7 +15,7 @@ from vitedit.measure.evaluate import Reference
 from vitedit.model.sites import PARTS
 from vitedit.stages import backbone as backbone_module
 from vitedit.stages.backbone import Backbone
-from vitedit.stages.token_store import IMAGES, TokenStore
+from vitedit.stages.token_store import IMAGES, TokenStore, write_images, write_set
 
 CPU = torch.device("cpu")
 
@@ -78,11 +78,11 @@ def test_edits_measured_on_stored_tokens_give_the_same_rows_and_read_no_other_im
 
 def test_tokens_are_mapped_from_their_file_without_a_copy(stored, base):
     near = base.locality(stored.results / "locality.parquet")
-    address = base.reference(base.split, near).tokens.data_ptr()
-    file = next((stored.results / "tokens").glob("blocks.*.safetensors")).parent.resolve()
+    tokens = base.reference(base.split, near).tokens
+    file = next((stored.results / "tokens").glob("blocks.*")).parent.resolve()
     maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(file) in line]
     ranges = [tuple(int(end, 16) for end in words[0].split("-")) for words in maps]
-    assert any(first <= address < last for first, last in ranges)
+    assert any(first <= tokens.data_ptr() < last for first, last in ranges)
 
 
 def test_images_that_are_not_stored_are_read(base, caplog):
@@ -104,7 +104,7 @@ def test_what_exceeds_the_bound_is_left_out_and_said(world, capsys):
         assert world.run("search-layers") == 0
         capsys.readouterr()
         assert world.run("store-tokens", "--output", f"stored/{kept}") == 0
-        assert len(list(Path(f"stored/{kept}").glob("*.safetensors"))) == kept
+        assert len(list(Path(f"stored/{kept}").glob("blocks.*"))) == kept
         assert Path(f"stored/{kept}", IMAGES).exists()
         assert capsys.readouterr().err.count("left of `token_store_gb`") == 3 - kept
         assert world.edit("ft", f"{kept}.parquet", "--tokens", f"stored/{kept}") == 0
@@ -123,7 +123,7 @@ def test_stale_damaged_and_absent_tokens_are_refused(world, capsys):
     assert world.run("search-layers") == 0
     assert world.edit(*words) == 2 and "another configuration" in capsys.readouterr().err
     assert world.run("store-tokens") == 0
-    for path in folder.glob("blocks.*.safetensors"):
+    for path in folder.glob("blocks.*/*.safetensors"):
         content = bytearray(path.read_bytes())
         content[-100] ^= 1
         path.write_bytes(content)
@@ -134,17 +134,18 @@ def test_stale_damaged_and_absent_tokens_are_refused(world, capsys):
 
 
 def test_the_store_reads_what_it_wrote(tmp_path):
-    rows = pd.DataFrame({"images": list("aab"), "file": ["1", "2", "1"], "label": 0})
-    every = Reference(torch.randn(3, 5, 4), np.array([2, 0, 1]))
-    made = {
-        "depends": depends(
-            load(Path(__file__).parents[2] / "config/config.yaml"), "store_tokens", backbone="base"
-        )
-    }
-    TokenStore.write(tmp_path, rows, {(1, 0): every, (2, 1): every}, made)
+    config = load(Path(__file__).parents[2] / "config/config.yaml")
+    made = {"depends": depends(config, "store_tokens", backbone="base")}
+    rows = pd.DataFrame({"images": list("aabb"), "file": list("1213"), "label": 0})
+    every = Reference(torch.randn(4, 5, 4), np.array([2, 0, 1, 3]))
+    for number, part in enumerate((slice(3), slice(3, 4))):
+        some = Reference(every.tokens[part], every.before[part])
+        write_set(tmp_path, number, {(1, 0): some, (2, 1): some}, made)
+    write_images(tmp_path, [rows[:3], rows[3:]], made)
     store = TokenStore.open(tmp_path, made["depends"])
     assert store.find((0, 1), rows) is None
     for asked, found in (((1, 0), (1, 0)), ((2, 0), (1, 0)), ((2, 1), (2, 1)), ((7, 0), (2, 1))):
-        point, some = store.find(asked, rows.iloc[[2, 0]])
-        assert point == found and some.before.tolist() == [1, 2]
-        assert torch.equal(some.tokens, every.tokens[[2, 0]])
+        for order in ([2, 0], [0, 1, 2, 3], [3, 1], [2, 3, 0, 1], [3]):
+            point, some = store.find(asked, rows.iloc[order])
+            assert point == found and some.before.tolist() == every.before[order].tolist()
+            assert torch.equal(some.tokens, every.tokens[order])

@@ -55,7 +55,7 @@ rule store_tokens:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=scaled(4000 + round(3000 * CONFIG.token_store_gb)),  # an array, its parts and the bytes that are written
+        mem_mb=scaled(4000),
         runtime=scaled(60),
         gpu=1,
     params:

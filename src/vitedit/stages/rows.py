@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,23 +56,20 @@ class Style:
 class Ground:
     """What edits of one cut of a backbone are measured on: its groups and its locality set, as prefix tokens."""
 
+    base: Backbone
     split: Split
     groups: Mapping[Any, pd.DataFrame]
-    references: Mapping[Any, Reference]
     near: Reference
     styles: Mapping[str, Style]
     samples: int
     """Images that an edit is made from."""
-    published: bool
-    """Whether rates are the published code's (deviation D2)."""
 
     @classmethod
     def of(
         cls, base: Backbone, split: Split, manifest: pd.DataFrame, locality: pd.DataFrame, samples: int
     ) -> "Ground":
-        """Runs the unedited model once over all images."""
+        """Runs the unedited model once over the locality set and the styles."""
         groups = dict(iter(manifest.groupby(GROUP, sort=False)))
-        references = {name: base.reference(split, rows) for name, rows in groups.items()}
         near = base.reference(split, locality)
         settings = base.config.benchmark
         styles = {
@@ -79,7 +77,17 @@ class Ground:
             for style in set(settings.styles) & set(manifest["subset"])
             if settings.style_neighbours
         }
-        return cls(split, groups, references, near, styles, samples, base.config.reference)
+        return cls(base, split, groups, near, styles, samples)
+
+    def group(self, name: Any) -> Reference:
+        """Images of a group, on which the unedited model is run when they are first asked for: a shard has few groups."""
+        if name not in self._seen:
+            self._seen[name] = self.base.reference(self.split, self.groups[name])
+        return self._seen[name]
+
+    @cached_property
+    def _seen(self) -> dict[Any, Reference]:
+        return {}
 
     def measure(self, edits: Edits, batch: pd.DataFrame) -> pd.DataFrame:
         """Rates of a batch of edits that may span several groups."""
@@ -89,8 +97,8 @@ class Ground:
             where = np.flatnonzero(keys == name)
             members = self.groups[name]
             own = own_positions(members, rows, self.samples)
-            some, group = edits.take(where), self.references[name]
-            rates = measure(self.split, some, group, own, self.near, reference=self.published)
+            some, published = edits.take(where), self.base.config.reference
+            rates = measure(self.split, some, self.group(name), own, self.near, reference=published)
             style = self.styles.get(rows["subset"].iloc[0])
             known = rows[[*GROUP, "file", "label", "predicted"]].reset_index(drop=True)
             whole = style.measure(self.split, some, members["file"].to_numpy()[own]) if style else np.nan

@@ -81,7 +81,7 @@ def _edit(
     ground, row = batch.ground, batch.rows.iloc[[at]]
     place = row[GROUP].iloc[0].to_dict()
     group = tuple(place.values())
-    members, reference = ground.groups[group], ground.references[group]
+    members, reference = ground.groups[group], ground.group(group)
     changes = batch.edits.take(np.array([at])).changes
     after = ground.split.predict_many(reference.tokens, changes)[0].cpu().numpy()
     own = own_positions(members, row, ground.samples)[0]

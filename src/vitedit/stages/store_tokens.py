@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from vitedit.artifacts import load_table, provenance
@@ -18,7 +17,7 @@ from vitedit.model.vit import Split
 from vitedit.progress import track
 from vitedit.stages.backbone import Backbone
 from vitedit.stages.rows import GROUP
-from vitedit.stages.token_store import TokenStore
+from vitedit.stages.token_store import write_images, write_set
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +43,11 @@ def store_tokens(
     groups = base.manifest(benchmark).groupby(GROUP, sort=False)
     sets = [rows for _, rows in [*groups, *near.groupby("held_out", sort=False)]]
     cuts = list(_fitting(base, sum(map(len, sets))))
-    parts: list[list[Reference]] = [[] for _ in cuts]
-    for rows in track(sets, "groups and locality sets", len(sets)) if cuts else ():
+    made = provenance("store_tokens", depends(config, "store_tokens", backbone=backbone))
+    for number, rows in enumerate(track(sets, "groups and locality sets", len(sets)) if cuts else ()):
         images = base.read(rows)
-        for cut, made in zip(cuts, parts, strict=True):
-            made.append(Reference.of(cut, images).to(CPU))
-    stored = {cut.point: Reference.join(made) for cut, made in zip(cuts, parts, strict=True)}
-    made_with = provenance("store_tokens", depends(config, "store_tokens", backbone=backbone))
-    TokenStore.write(output, pd.concat(sets), stored, made_with)
+        write_set(output, number, {cut.point: Reference.of(cut, images).to(CPU) for cut in cuts}, made)
+    write_images(output, sets, made)
 
 
 def _fitting(base: Backbone, images: int) -> Iterator[Split]:

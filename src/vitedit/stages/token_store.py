@@ -1,7 +1,7 @@
 """Prefix tokens of a backbone's images, computed once and mapped into the memory of every job that needs them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,26 +26,17 @@ IMAGE = ["images", "file"]
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A folder with the table of its images, and a file for each half block that their tokens enter.
+    """A folder with the table of its images, and for each half block that tokens enter a folder with a file for each set of
+    images: `blocks.7.mlp/3.safetensors`.
 
     Files are mapped, not read: jobs on one machine share what of them lies in memory.
     """
 
     folder: Path
-    rows: pd.DataFrame
-    """Columns `IMAGE`."""
+    images: pd.DataFrame
+    """Columns `IMAGE`, and the number of the set, whose images follow each other."""
     made: Mapping[str, Any]
     """Configuration that it was made with."""
-
-    @classmethod
-    def write(
-        cls, folder: Path, rows: pd.DataFrame, stored: Mapping[Point, Reference], made: Mapping[str, Any]
-    ) -> None:
-        """Writes the images' tokens where they enter some half blocks, with their provenance."""
-        for point, every in stored.items():
-            tensors = {"tokens": every.tokens, "before": torch.from_numpy(every.before)}
-            save_tensors(folder / _file(point), tensors, made)
-        save_table(folder / IMAGES, rows[IMAGE], made)
 
     @classmethod
     def open(cls, folder: Path, depends: Mapping[str, Any]) -> "TokenStore":
@@ -60,41 +51,53 @@ class TokenStore:
         """Images of a manifest's rows where they enter a half block, or else the last stored one before it.
 
         Raises:
-            ArtifactError: The file is damaged or stale.
+            ArtifactError: A file is missing, damaged or stale.
         """
         places = self._places.get_indexer(pd.MultiIndex.from_frame(rows[IMAGE]))
-        begin = max((stored for stored in self._files if stored <= point), default=None)
+        begin = max((stored for stored in self._points if stored <= point), default=None)
         if begin is None or (places < 0).any():
             log.info("%s: without these %d images for %s", self.folder, len(rows), half_block(point))
             return None
-        every, which = self._reference(begin), _slice(places)
-        return begin, Reference(every.tokens[which], every.before[which])
+        sets = self.images["set"].to_numpy()[places]
+        parts = [self._some(begin, number, places[sets == number]) for number in dict.fromkeys(sets.tolist())]
+        return begin, parts[0] if len(parts) == 1 else _in_order(Reference.join(parts), sets)
 
     @cached_property
     def _places(self) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(self.rows[IMAGE])
+        return pd.MultiIndex.from_frame(self.images[IMAGE])
 
     @cached_property
-    def _files(self) -> dict[Point, Path]:
-        return {point_of(path.name): path for path in self.folder.glob("blocks.*.safetensors")}
+    def _points(self) -> list[Point]:
+        return [point_of(path.name) for path in self.folder.glob("blocks.*")]
 
-    @cached_property
-    def _mapped(self) -> dict[Point, Reference]:
-        return {}
-
-    def _reference(self, point: Point) -> Reference:
-        """All images at a half block."""
-        if point not in self._mapped:
-            tensors, _ = load_tensors(self._files[point], self.made)
-            self._mapped[point] = Reference(tensors["tokens"], tensors["before"].numpy())
-        return self._mapped[point]
+    def _some(self, point: Point, number: int, places: Int64[np.ndarray, " images"]) -> Reference:
+        """Images of one set."""
+        tensors, _ = load_tensors(_file(self.folder, point, number), self.made)
+        which = places - int(self.images["set"].searchsorted(number))
+        if (np.diff(which) == 1).all():  # a view, where an index would copy
+            which = slice(int(which[0]), int(which[-1]) + 1)
+        return Reference(tensors["tokens"][which], tensors["before"].numpy()[which])
 
 
-def _file(point: Point) -> str:
-    return f"{half_block(point)}.safetensors"
+def write_set(folder: Path, number: int, stored: Mapping[Point, Reference], made: Mapping[str, Any]) -> None:
+    """Writes one set of images where they enter some half blocks, with the provenance."""
+    for point, every in stored.items():
+        tensors = {"tokens": every.tokens, "before": torch.from_numpy(every.before)}
+        save_tensors(_file(folder, point, number), tensors, made)
 
 
-def _slice(places: Int64[np.ndarray, " images"]) -> slice | Int64[np.ndarray, " images"]:
-    """Consecutive places as a slice, which needs no copy."""
-    first = int(places[0])
-    return slice(first, first + len(places)) if (np.diff(places) == 1).all() else places
+def write_images(folder: Path, sets: Sequence[pd.DataFrame], made: Mapping[str, Any]) -> None:
+    """Writes the table of all images: last, since a store without it is none."""
+    table = pd.concat([rows[IMAGE].assign(set=number) for number, rows in enumerate(sets)])
+    save_table(folder / IMAGES, table, made)
+
+
+def _file(folder: Path, point: Point, number: int) -> Path:
+    return folder / half_block(point) / f"{number}.safetensors"
+
+
+def _in_order(parts: Reference, sets: Int64[np.ndarray, " images"]) -> Reference:
+    """Images that were put together set by set, in the order that was asked for."""
+    first_seen = pd.factorize(sets)[0]
+    order = np.argsort(np.argsort(first_seen, kind="stable"), kind="stable")
+    return Reference(parts.tokens[order], parts.before[order])
