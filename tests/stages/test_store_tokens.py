@@ -141,7 +141,9 @@ def test_the_store_reads_what_it_wrote(tmp_path):
     for number, part in enumerate((slice(3), slice(3, 4))):
         some = Reference(every.tokens[part], every.before[part])
         write_set(tmp_path, number, {(1, 0): some, (2, 1): some}, made)
-    write_images(tmp_path, [rows[:3], rows[3:]], made)
+    twice = rows[:1]  # an image of two sets
+    write_set(tmp_path, 2, {(1, 0): Reference(every.tokens[:1], every.before[:1])}, made)
+    write_images(tmp_path, [rows[:3], rows[3:], twice], made)
     store = TokenStore.open(tmp_path, made["depends"])
     assert store.find((0, 1), rows) is None
     for asked, found in (((1, 0), (1, 0)), ((2, 0), (1, 0)), ((2, 1), (2, 1)), ((7, 0), (2, 1))):

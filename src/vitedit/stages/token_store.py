@@ -53,18 +53,23 @@ class TokenStore:
         Raises:
             ArtifactError: A file is missing, damaged or stale.
         """
-        places = self._places.get_indexer(pd.MultiIndex.from_frame(rows[IMAGE]))
+        found = self._index.get_indexer(pd.MultiIndex.from_frame(rows[IMAGE]))
         begin = max((stored for stored in self._points if stored <= point), default=None)
-        if begin is None or (places < 0).any():
+        if begin is None or (found < 0).any():
             log.info("%s: without these %d images for %s", self.folder, len(rows), half_block(point))
             return None
+        places = self._once.index.to_numpy()[found]
         sets = self.images["set"].to_numpy()[places]
         parts = [self._some(begin, number, places[sets == number]) for number in dict.fromkeys(sets.tolist())]
         return begin, parts[0] if len(parts) == 1 else _in_order(Reference.join(parts), sets)
 
     @cached_property
-    def _places(self) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(self.images[IMAGE])
+    def _once(self) -> pd.DataFrame:
+        return self.images.drop_duplicates(IMAGE)
+
+    @cached_property
+    def _index(self) -> pd.MultiIndex:
+        return pd.MultiIndex.from_frame(self._once[IMAGE])
 
     @cached_property
     def _points(self) -> list[Point]:
