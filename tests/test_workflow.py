@@ -107,8 +107,8 @@ def test_the_paper_run_plans_both_backbones_and_no_pretraining(project):
     assert trained >= 8 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
     code, text = _snakemake(project, *plan, "--", "many_edits")
-    before = ("build_benchmark", "build_locality", "search_layers", "store_tokens", "meta_train")
-    expected = dict.fromkeys([*before, "collect_statistics", "find_failures", "many_edits"], 1)
+    before = ("build_benchmark", "build_locality", "search_layers", "meta_train", "collect_statistics")
+    expected = dict.fromkeys([*before, "find_failures", "many_edits"], 1)
     expected |= {"train_editor": 2, "edit_many": 15}
     assert code == 0 and _jobs(text) == expected | {"total": sum(expected.values())}, text
 
@@ -194,7 +194,6 @@ measure-world) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parque
 collect-statistics) for made in memory covariance null-space anchors; do make_file "${{flag[$made]}}"; done;;
 tuning) make_file "${{flag[output]}}"; make_file "${{flag[output]%.parquet}}.csv"; make_file "${{flag[tuned]}}";;
 search-layers) make_file "${{flag[rows]}}"; make_file "${{flag[choice]}}";;
-store-tokens) make_file "${{flag[output]}}/images.parquet";;
 render-images) for name in {images}; do make_file "${{flag[output]}}/$name"; done;;
 tabulate) for name in {tables}; do make_file "${{flag[output]}}/$name"; done;;
 notebook)
@@ -276,6 +275,10 @@ def test_the_embedded_run_and_what_reruns(project, stand_in):
     code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
     expected = {"edit_groups": 2, "tabulate": 1, "notebook": len(FIGURES), "page": 1, "all": 1}
     assert _jobs(text) == expected | {"total": sum(expected.values())}, text
+
+    (project / "other.yaml").write_text("token_store_gb: 5.0\n")
+    code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)
+    assert _jobs(text) == {"store_tokens": 2, "total": 2}, "edits do not depend on what is stored"
 
     (project / "other.yaml").write_text("show: {methods: []}\n")
     code, text = _snakemake(project, "-n", "--quiet", "rules", "--configfile", "other.yaml", python=stand_in)

@@ -44,6 +44,8 @@ def _available(meminfo: Path) -> int:
     """Of the machine."""
     if meminfo.exists() and (found := re.search(r"MemAvailable: +(\d+) kB", meminfo.read_text())):
         return int(found[1]) * 1024
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -110,3 +110,8 @@ def _read_state(path: Path) -> tuple[str, dict[str, Any]]:
 def torch_rng(*parts: object) -> torch.Generator:
     """A CPU torch generator that depends on nothing but `parts`."""
     return torch.Generator().manual_seed(seed_of(*parts))
+
+
+def device_name(device: torch.device) -> str:
+    """Kind of a device: "cpu", or the name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

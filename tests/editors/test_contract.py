@@ -275,7 +275,7 @@ def test_united_masks_are_those_of_any_sample(lively_split, images, lively_train
 
 def test_edits_in_parts_are_those_of_one_batch(editor, split, samples, images, monkeypatch):
     whole = editor.edit(split, samples)
-    monkeypatch.setattr("vitedit.editors.base.fitting", lambda cut, count: 2)
+    monkeypatch.setattr("vitedit.editors.base.fitting", lambda cut, images: 2)
     parts = editor.edit(split, samples)
     assert len(samples) > 2 and len(parts) == len(samples)
     assert torch.equal(parts.steps, whole.steps) and torch.equal(parts.converged, whole.converged)

@@ -12,7 +12,7 @@ from vitedit.config import DescentConfig
 from vitedit.editors.ft import FineTune
 from vitedit.memory import free_memory
 from vitedit.model import room
-from vitedit.model.changes import Grown, LowRank, Thin, join
+from vitedit.model.changes import Full, Grown, LowRank, Thin, join
 from vitedit.model.sites import find_sites
 from vitedit.model.vit import Split
 
@@ -30,6 +30,11 @@ def split_of(name):
     return Split(vit, find_sites(vit, "mlp", range(depth - 5, depth - 2)))
 
 
+def images_of(count, side=224):
+    """Of one edit."""
+    return torch.empty(1, count, 3, side, side, device="meta")
+
+
 def lay(root, folder, files):
     """Files of a machine's `proc` or `sys` under a folder."""
     for name, text in files.items():
@@ -43,7 +48,7 @@ def test_an_edit_takes_no_more_than_is_reckoned(model, monkeypatch):
     cut = split_of(NAMES[model])
     for row in MEASURED[(MEASURED["model"] == model) & (MEASURED["edits"] >= 4)].itertuples():
         monkeypatch.setattr(room, "free_bytes", lambda device, mib=row.mib: 2 * mib * 2**20)
-        assert room.fitting(cut, 1) <= row.edits
+        assert room.fitting(cut, images_of(1)) <= row.edits
 
 
 def test_sizes_follow_the_model_and_the_free_memory(monkeypatch):
@@ -53,10 +58,10 @@ def test_sizes_follow_the_model_and_the_free_memory(monkeypatch):
     monkeypatch.setitem(room.BATCH_BYTES, "meta", room.BATCH_BYTES["cuda"])
     assert room.planned(base) == 75
     monkeypatch.setattr(room, "free_bytes", lambda device: 2**32)
-    few, many = room.fitting(base, 3), room.fitting(base, 1)
-    assert 1 < few < many < room.fitting(tiny, 1)
+    few, many = room.fitting(base, images_of(3)), room.fitting(base, images_of(1))
+    assert 1 < few < many < room.fitting(tiny, images_of(1))
     monkeypatch.setattr(room, "free_bytes", lambda device: 0)
-    assert room.fitting(tiny, 1) == 1
+    assert room.fitting(tiny, images_of(1)) == 1
 
 
 def test_free_memory_is_the_least_of_the_machine_and_its_control_groups(tmp_path):
@@ -82,12 +87,28 @@ def test_without_a_word_of_the_system_all_memory_counts_as_free(tmp_path):
 def test_too_many_edits_are_made_in_parts_and_said(split, samples, monkeypatch, caplog):
     editor = FineTune(DescentConfig(max_steps=5), learning_rate=3e-3)
     whole = editor.edit(split, samples)
-    one = room.matrix_bytes(split) + room.image_bytes(split)
+    one = room.matrix_bytes(split) + room.image_bytes(split, 24)
     monkeypatch.setattr(room, "free_bytes", lambda device: 2 * one / room.SHARE)
     with caplog.at_level(logging.INFO):
         parts = editor.edit(split, samples)
     assert "free memory holds 2 of these" in caplog.text
     assert len(parts) == len(whole) and torch.equal(parts.steps, whole.steps)
+
+
+def test_larger_images_take_more(monkeypatch):
+    with torch.device("meta"):
+        vit = timm.create_model("deit_tiny_patch16_224", dynamic_img_size=True)
+    cut = Split(vit, find_sites(vit, "mlp", [7]))
+    assert 3.9 < room.image_bytes(cut, 448) / room.image_bytes(cut, 224) < 4
+
+
+def test_joined_changes_of_other_forms_are_in_full():
+    base = torch.randn(6, 5)
+    parts = [Thin(base, 0, torch.tensor([[1, 2]]), torch.randn(1, 2, 5)), Full(base, torch.randn(2, 6, 5))]
+    for order in (parts, parts[::-1]):
+        joined = join(order)
+        assert type(joined) is Full
+        torch.testing.assert_close(joined.dense(), torch.cat([part.dense() for part in order]))
 
 
 @pytest.mark.parametrize("kind", ["thin", "low_rank", "grown"])

@@ -52,7 +52,7 @@ class World:
                 "benchmark": 0,
                 "locality": 0,
                 "choice": 0,
-                "output": self.results / "tokens",
+                "output": self.results / "tokens/images.parquet",
             },
             "edit-groups": {"benchmark": 0, "locality": 0, "choice": 0},
             "show-edits": {

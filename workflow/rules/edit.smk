@@ -9,7 +9,7 @@ rule edit_groups:
         benchmark="<results>/{backbone}/benchmark.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
-        tokens=ancient("<results>/{backbone}/tokens"),
+        tokens=ancient("<results>/{backbone}/tokens/images.parquet"),
         artifacts=artifact_files,
     output:
         rows="<results>/{backbone}/edits/{methods}.parquet",
@@ -94,7 +94,7 @@ rule show_edits:
         benchmark="<results>/{backbone}/benchmark.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
-        tokens=ancient("<results>/{backbone}/tokens"),
+        tokens=ancient("<results>/{backbone}/tokens/images.parquet"),
         artifacts=lambda wildcards: artifact_files(wildcards, SHOWN),
     output:
         rows="<results>/{backbone}/shown_edits.parquet",
@@ -131,7 +131,7 @@ rule tune:
         benchmark="<results>/{backbone}/benchmark.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
-        tokens=ancient("<results>/{backbone}/tokens"),
+        tokens=ancient("<results>/{backbone}/tokens/images.parquet"),
         artifacts=artifact_files,
     output:
         trials="<results>/{backbone}/tuning/{methods}.parquet",

@@ -41,7 +41,6 @@ rule edit_many:
         failures="<results>/{backbone}/failures.parquet",
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
-        tokens=ancient("<results>/{backbone}/tokens"),
         artifacts=artifact_files,
     output:
         rows="<results>/{backbone}/many/{methods}.parquet",
@@ -68,7 +67,7 @@ rule edit_many:
     shell:
         "vitedit edit-many --config {params.config} --threads {threads}"
         " --backbone {wildcards.backbone} --methods {wildcards.methods} --failures {input.failures}"
-        " --locality {input.locality} --choice {input.choice} --tokens {input.tokens} {params.artifacts} --state {params.state}"
+        " --locality {input.locality} --choice {input.choice} {params.artifacts} --state {params.state}"
         " --output {output.rows} &> {log}"
 
 

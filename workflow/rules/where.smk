@@ -45,7 +45,7 @@ rule store_tokens:
         locality="<results>/{backbone}/locality.parquet",
         choice="<results>/{backbone}/layers.json",
     output:
-        tokens=directory("<results>/{backbone}/tokens"),
+        images="<results>/{backbone}/tokens/images.parquet",
     log:
         "<logs>/store_tokens/{backbone}.log",
     benchmark:
@@ -61,6 +61,7 @@ rule store_tokens:
     params:
         config=EFFECTIVE,
         depends=depends("store_tokens"),
+        most=CONFIG.token_store_gb,
         code=lineage.code("store_tokens"),
         data=data_version("store_tokens"),
     message:
@@ -68,7 +69,7 @@ rule store_tokens:
     shell:
         "vitedit store-tokens --config {params.config} --threads {threads} --backbone {wildcards.backbone}"
         " --benchmark {input.benchmark} --locality {input.locality} --choice {input.choice}"
-        " --output {output.tokens} &> {log}"
+        " --output {output.images} &> {log}"
 
 
 rule meta_train:

@@ -61,7 +61,7 @@ class Editor(ABC):
             )
         before = [parameter._version for parameter in split.vit.parameters()]
         cut = self.cut(split)
-        room = fitting(cut, samples.images.shape[1])
+        room = fitting(cut, samples.images)
         if room < len(samples):
             log.info(
                 "free memory holds %d of these %d edits at once: they are made in parts", room, len(samples)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from vitedit.errors import UnknownNameError
@@ -249,18 +249,22 @@ class ThinColumns(torch.autograd.Function):
         return own, None, None, None, picked.mT @ gradient
 
 
-def join(parts: Sequence[C]) -> C:
-    """Changes of one parameter by several batches as one; edits of fewer rows, columns or ranks than others get zeros."""
-    own = {name: [getattr(part, name) for part in parts] for name in parts[0].own}
-    sizes = {
-        name: [max(sides) for sides in zip(*(t.shape[1:] for t in ts), strict=True)]
-        for name, ts in own.items()
-    }
-    filled = {
-        name: torch.cat([padded(tensor, (len(tensor), *sizes[name])) for tensor in tensors])
-        for name, tensors in own.items()
-    }
-    return replace(parts[0], **filled)  # type: ignore[type-var]
+def join(parts: Sequence[Change]) -> Change:
+    """Changes of one parameter by several batches as one: in the form of all, or in full where they differ in form.
+
+    Edits of fewer rows, columns or ranks than others get zeros.
+    """
+    first = parts[0]
+    if any(type(part) is not type(first) for part in parts):
+        return Full(first.base, torch.cat([part.dense() for part in parts]))
+    own = {name: _stack([getattr(part, name) for part in parts]) for name in first.own}
+    return replace(first, **own)  # type: ignore[type-var]
+
+
+def _stack(tensors: Sequence[Tensor]) -> Shaped[Tensor, "edits *shape"]:
+    """One after another, with zeros where others are larger."""
+    shape = [max(sides) for sides in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    return torch.cat([padded(tensor, (len(tensor), *shape)) for tensor in tensors])
 
 
 Changes = Mapping[str, Change]

@@ -1,6 +1,8 @@
 """How many edits a batch takes: as many as make a step cheap, and no more than fit into free memory."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from vitedit.memory import free_memory
 from vitedit.model.vit import Split
@@ -21,13 +23,13 @@ def planned(split: Split) -> int:
     return max(AT_LEAST, BATCH_BYTES[split.device.type] // matrix_bytes(split))
 
 
-def fitting(split: Split, samples: int) -> int:
-    """Edits from `samples` images each that fit into the memory that is free now; at least one.
+def fitting(split: Split, images: Float[Tensor, "edits samples 3 side side"]) -> int:
+    """How many of E edits from these images fit into the memory that is free now; at least one.
 
     An upper bound is reckoned for each, as if it changed whole matrices.
     """
     free = SHARE * free_bytes(split.device)
-    return max(1, int(free / (matrix_bytes(split) + samples * image_bytes(split))))
+    return max(1, int(free / (matrix_bytes(split) + images.shape[1] * image_bytes(split, images.shape[-1]))))
 
 
 def matrix_bytes(split: Split) -> int:
@@ -35,10 +37,11 @@ def matrix_bytes(split: Split) -> int:
     return COPIES * sum(weight.numel() * weight.element_size() for weight in split.weights.values())
 
 
-def image_bytes(split: Split) -> int:
-    """What a step keeps of one image."""
+def image_bytes(split: Split, side: int) -> int:
+    """What a step keeps of one image of side x side pixels."""
     vit = split.vit
-    tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
+    rows, columns = vit.patch_embed.dynamic_feat_size((side, side))
+    tokens = rows * columns + vit.num_prefix_tokens
     blocks = len(vit.blocks) - split.point[0]
     return KEPT * blocks * tokens * vit.embed_dim * next(vit.parameters()).element_size()
 

@@ -20,7 +20,8 @@ from vitedit.model.edits import Samples
 from vitedit.model.room import planned
 from vitedit.model.sites import Site
 from vitedit.model.vit import Split, load_vit
-from vitedit.stages.token_store import TokenStore
+from vitedit.stages.token_store import TokenStore, made_with
+from vitedit.tensors import device_name
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Backbone:
         base = cls.load(config, name, tuple(Site(**site) for site in made["sites"]), device)
         if tokens is None:
             return base
-        return replace(base, tokens=TokenStore.open(tokens, depends(config, "store_tokens", backbone=name)))
+        return replace(base, tokens=TokenStore.open(tokens, made_with(config, name)))
 
     def manifest(self, benchmark: Path, subsets: Sequence[str] | None = None) -> pd.DataFrame:
         """Rows of the benchmark, of some subsets if they are named.
@@ -104,9 +105,12 @@ class Backbone:
         found = self.tokens.find(split.point, rows) if self.tokens and len(rows) else None
         if found is None:
             return Reference.of(split, self.read(rows))
-        point, stored = found
-        near = stored.to(split.device)
-        return near if point == split.point else Reference.onward(split, near.tokens, point)
+        near = found.reference.to(split.device)
+        if found.point == split.point and found.device == device_name(split.device):
+            return near
+        return Reference.onward(
+            split, near.tokens, found.point
+        )  # predictions by the arithmetic of this device
 
     def samples(self, rows: pd.DataFrame, count: int = 1) -> Samples:
         """What edits are made from: every `count` rows are the samples of one, the first of them its edit sample."""

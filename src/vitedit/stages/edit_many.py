@@ -49,7 +49,6 @@ def edit_many(
     choice: Path,
     artifact: Mapping[str, Path],
     output: Path,
-    tokens: Path | None = None,
     state: Path | None = None,
     device: torch.device,
 ) -> None:
@@ -64,11 +63,10 @@ def edit_many(
         choice: What `search_layers` chose.
         artifact: Trained artefacts by their names.
         output: The rows.
-        tokens: What `store_tokens` wrote; without it, images are read.
         state: Where rows are kept until all are there; a killed job goes on after the last sequence or size that was whole.
         device: Where to compute.
     """
-    base = Backbone.chosen(config, backbone, choice, device, tokens)
+    base = Backbone.chosen(config, backbone, choice, device)
     table = load_table(failures, depends(config, "find_failures", backbone=backbone))
     needs = depends(config, "edit_many", backbone=backbone, method=methods)
     inputs = [failures, locality, choice, config.checkpoint(backbone), *artifact.values()]

@@ -62,9 +62,9 @@ class ManyGround:
         return cls(
             failures,
             own=Reference.of(cut, failures.images),
-            neighbours=base.reference(cut, neighbours) if len(neighbours) else None,
-            near=base.reference(cut, near),
-            others=base.reference(cut, others) if len(others) else None,
+            neighbours=Reference.of(cut, base.read(neighbours)) if len(neighbours) else None,
+            near=Reference.of(cut, base.read(near)),
+            others=Reference.of(cut, base.read(others)) if len(others) else None,
             groups=list(neighbours["group"]),
             labels=neighbours["label"].to_numpy(),
         )

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from vitedit.artifacts import load_table, provenance
 from vitedit.config import Config
+from vitedit.data.benchmark import spaced
 from vitedit.errors import UnknownNameError
 from vitedit.lineage import depends
 from vitedit.measure.evaluate import Reference
@@ -17,7 +19,8 @@ from vitedit.model.vit import Split
 from vitedit.progress import track
 from vitedit.stages.backbone import Backbone
 from vitedit.stages.rows import GROUP
-from vitedit.stages.token_store import write_images, write_set
+from vitedit.stages.token_store import clear, made_with, write_set, write_table
+from vitedit.tensors import device_name
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +37,32 @@ def store_tokens(
     output: Path,
     device: torch.device,
 ) -> None:
-    """Writes tokens where they enter the edited blocks, the last FFN and, embedded only, the first block.
+    """Writes tokens where they enter the edited blocks, the last FFN and, embedded only, the first block, beside the table of
+    their images, which is written last.
 
     What would exceed `token_store_gb` is left out, the last first: a job that needs it reads the images itself.
     """
     base = Backbone.chosen(config, backbone, choice, device)
     near = load_table(locality, depends(config, "build_locality", backbone=backbone))
-    groups = base.manifest(benchmark).groupby(GROUP, sort=False)
-    sets = [rows for _, rows in [*groups, *near.groupby("held_out", sort=False)]]
+    sets = [*_groups_and_styles(base, benchmark), *(rows for _, rows in near.groupby("held_out", sort=False))]
     cuts = list(_fitting(base, sum(map(len, sets))))
-    made = provenance("store_tokens", depends(config, "store_tokens", backbone=backbone))
-    for number, rows in enumerate(track(sets, "groups and locality sets", len(sets)) if cuts else ()):
+    made = provenance("store_tokens", made_with(config, backbone)) | {"device": device_name(device)}
+    clear(output)
+    for number, rows in enumerate(track(sets, "sets of images", len(sets)) if cuts else ()):
         images = base.read(rows)
-        write_set(output, number, {cut.point: Reference.of(cut, images).to(CPU) for cut in cuts}, made)
-    write_images(output, sets, made)
+        write_set(output.parent, number, {cut.point: Reference.of(cut, images).to(CPU) for cut in cuts}, made)
+    write_table(output, sets, made)
+
+
+def _groups_and_styles(base: Backbone, benchmark: Path) -> Iterator[pd.DataFrame]:
+    """Every group, and the images that stand for a whole style: together again, lest a job open every group for them."""
+    manifest, settings = base.manifest(benchmark), base.config.benchmark
+    yield from (rows for _, rows in manifest.groupby(GROUP, sort=False))
+    if settings.style_neighbours:
+        for style in settings.styles:
+            rows = manifest[manifest["subset"] == style]
+            if len(rows):
+                yield rows.iloc[spaced(len(rows), settings.style_neighbours)]
 
 
 def _fitting(base: Backbone, images: int) -> Iterator[Split]:
