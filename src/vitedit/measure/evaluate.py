@@ -1,6 +1,5 @@
 """Edits on group and locality tokens -> one row an edit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,13 +44,6 @@ class Reference:
         """The same, from prefix tokens."""
         before = torch.cat([split.suffix(part).argmax(-1) for part in tokens.split(batch)])
         return cls(tokens, before.cpu().numpy())
-
-    @classmethod
-    def join(cls, parts: Sequence["Reference"]) -> "Reference":
-        """Images of several as one."""
-        return cls(
-            torch.cat([part.tokens for part in parts]), np.concatenate([part.before for part in parts])
-        )
 
     def to(self, device: torch.device) -> "Reference":
         """The same with its tokens elsewhere."""

@@ -108,9 +108,8 @@ class Backbone:
         near = found.reference.to(split.device)
         if found.point == split.point and found.device == device_name(split.device):
             return near
-        return Reference.onward(
-            split, near.tokens, found.point
-        )  # predictions by the arithmetic of this device
+        # its own predictions too: those of another device's arithmetic would count as changed by edits
+        return Reference.onward(split, near.tokens, found.point)
 
     def samples(self, rows: pd.DataFrame, count: int = 1) -> Samples:
         """What edits are made from: every `count` rows are the samples of one, the first of them its edit sample."""
